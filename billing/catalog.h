@@ -16,13 +16,14 @@ struct Model {
   std::string name;       // "image-classification/high-performance"
   std::string title;      // the name on the price page
   std::string direction;  // image, text, sound, video, tabular
-  Points cost;            // points per call, at least 1
+  Points cost;            // points per call, 1 to 1,000,000
   bool fast = false;      // concurrency class: base guarantee 10 instead of 4
 };
 
 class Catalog {
  public:
-  // `source` names the text in faults ("conf/catalog.yaml"). All faults of the file are returned, not the first.
+  // `source` names the text in faults ("conf/catalog.yaml"). All faults of the file are returned, not the first:
+  // the fault's message has one line `source:line: what is wrong` for each; its code is invalid_catalog.
   static Result<Catalog> parse(std::string_view yaml, std::string_view source);
   // The catalogue that is compiled in from conf/catalog.yaml.
   static const Catalog& built_in();
@@ -34,7 +35,7 @@ class Catalog {
   std::vector<Model> models_;
 };
 
-// domain.md section 4: 10 for class fast, 4 for every other model.
+// Calls in flight that a paid subscription may have without packs: 10 for class fast, 4 for every other model.
 [[nodiscard]] std::int32_t base_guarantee(const Model& model) noexcept;
 
 }  // namespace tollgate::billing

@@ -3,12 +3,15 @@
 // changes for the traffic leaves through EntitlementSink. It knows neither HTTP nor the data path.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "base/amount.h"
@@ -22,7 +25,11 @@
 
 namespace tollgate::billing {
 
-class Store;
+class Store;  // billing/store.h, with the rows that it keeps
+struct AccountRow;
+struct KeyRow;
+struct ServiceRow;
+struct SubscriptionRow;
 
 // ---- What the traffic needs to know (published after each commit, and all of it at start) ----
 
@@ -67,7 +74,8 @@ class EntitlementSink {
   virtual void key_added(const KeyRecord&) = 0;
   virtual void key_revoked(const Sha256& hash) = 0;
   virtual void subscription_changed(const SubscriptionRecord&) = 0;
-  // Free points used according to another gateway or an import: take them from what is left here.
+  // Free points used according to another gateway or an import: take them from what is left here. Only points of
+  // the current period of the free quota are told (a plan of `once` has one period).
   virtual void free_points_used_elsewhere(std::uint32_t subscription, Points points) = 0;
 };
 
@@ -127,11 +135,11 @@ struct UsageRow {
   Points settled;             // billable points already settled
 };
 
-struct Transfer {  // a row of the ledger: double entry, immutable
+struct Transfer {  // a row of the ledger, both its sides at once; immutable
   std::int64_t id = 0;
   WallTime at;
-  std::string debit;   // ledger account, e.g. "cash:acme"
-  std::string credit;  // ledger account, e.g. "external:deposits"
+  std::string debit;   // ledger account, e.g. "external:deposits"
+  std::string credit;  // ledger account, e.g. "cash:acme"; a customer's balance is its credits less its debits
   MicroYuan amount;    // always > 0
   std::string reason;  // deposit, qps_pack, ...
   std::string reference;  // id of what caused it
@@ -166,18 +174,38 @@ struct Page {
 inline constexpr int kPageItemsDefault = 100;
 inline constexpr int kPageItemsMax = 1000;
 
+// What bounds a request; one beyond is a fault that names the field.
+inline constexpr std::size_t kNameBytesMax = 200;
+inline constexpr MicroYuan kDepositMax{1'000'000'000'000'000};      // a billion yuan
+inline constexpr MicroYuan kBalanceMax{1'000'000'000'000'000'000};  // cash and vouchers of one account
+inline constexpr std::int32_t kPackQpsMax = 10'000;
+inline constexpr int kPacksMax = 1000;  // not yet ended, of one subscription
+inline constexpr std::chrono::hours kPackLengthMax{366 * 24};
+inline constexpr std::chrono::minutes kPackStartLateness{5};
+inline constexpr std::int64_t kUsageTotalMax = std::int64_t{1} << 53;
+inline constexpr std::size_t kIdempotencyKeyBytesMax = 255;
+
 class Core {
  public:
   // `clock` is the wall clock of all decisions; `sink` hears of every change. All must outlive the core.
   Core(Store& store, const Catalog& catalog, const std::vector<Plan>& plans, const Clock& clock, EntitlementSink& sink);
 
-  // Tells the sink everything there is. To be called once, before traffic.
-  void publish_all();
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+
+  // Tells the sink everything there is. To be called once, before traffic. A fault: the store cannot be read, or
+  // catalogue and plans lack something that a stored service or subscription refers to (codes model_missing and
+  // plan_missing); traffic must not start then.
+  Result<void> publish_all();
 
   [[nodiscard]] const Catalog& catalog() const noexcept { return catalog_; }
   [[nodiscard]] const std::vector<Plan>& plans() const noexcept { return plans_; }
 
-  // -- services. `definition` is the operator's JSON, already validated by the gateway.
+  // In every fault below: `invalid` names the field as the admin API spells it. Lists stand by id (keys by age); the
+  // cursor of a page is opaque. `limit` is cut to 1..kPageItemsMax.
+
+  // -- services. `definition` is the operator's JSON, already validated by the gateway. A deleted service is
+  // unknown to every call but usage(), and so are its subscriptions; putting it again brings them back.
   Result<ServiceRecord> put_service(std::string_view id, std::string_view model, std::string_view definition);
   Result<ServiceRecord> service(std::string_view id);
   Result<Page<ServiceRecord>> services(std::optional<std::string> after, int limit);
@@ -198,38 +226,98 @@ class Core {
                             std::optional<WallTime> expires_at);
   Result<Page<Transfer>> transfers(std::string_view account, std::optional<std::string> after, int limit);
 
-  // -- subscriptions
+  // -- subscriptions. `paid` may change at any time; the plan is pinned when the subscription is made (plan_pinned).
   struct PutSubscription { Subscription subscription; bool created = false; };
   Result<PutSubscription> put_subscription(std::string_view account, std::string_view service, bool paid,
                                            std::optional<std::string> plan);
   Result<Subscription> subscription(std::string_view account, std::string_view service);
   Result<Page<Subscription>> subscriptions(std::string_view account, std::optional<std::string> after, int limit);
+  // A start up to kPackStartLateness ago is taken; days are periods of 24 h from the start, or from now if that is
+  // later, and a started one counts whole. Paid from cash at once. Faults beyond the fields: not_paid, arrears,
+  // too_many_packs, not_sold (no price for the model), plan_not_sold, balance_short.
   Result<QpsPack> buy_qps_pack(std::string_view account, std::string_view service, std::int32_t qps, bool unlimited,
                                WallTime starts_at, WallTime ends_at);
 
   // -- usage
-  std::uint32_t open_epoch(std::string_view gateway);             // larger than any given out before
-  Result<void> merge(const meter::UsageReport& report);           // from this process's own journal
+  // Larger than any given out before, and durable. 0, which is never an epoch: `gateway` is no id, or the store
+  // refused.
+  std::uint32_t open_epoch(std::string_view gateway);
+  // Keeps the larger of what is stored and what comes in, total by total; a fault takes nothing of the report.
+  // The first is for this process's own journal, whose free points the sink already knows.
+  Result<void> merge(const meter::UsageReport& report);
   Result<void> merge(std::string_view gateway, std::int64_t epoch, const std::vector<NamedUsage>& totals);
   Result<Page<UsageRow>> usage(std::string_view account, std::optional<std::string> service, WallTime from,
                                WallTime to, std::optional<std::string> after, int limit);
 
-  // -- idempotency: runs `work` once for `key`, whatever is repeated; its writes and its answer commit together.
+  // -- idempotency: runs `work` once for `key`, whatever is repeated; its writes and its answer commit together,
+  // and what it publishes leaves after that commit.
   // Same key and fingerprint: the first answer again. Same key, another fingerprint: unprocessable.
+  // An answer below 400 is kept with the writes of `work`. 402, 409 and 410 are kept without any writes: they are
+  // decisions on the state. Any other answer is given back and forgotten, so that a corrected request may use the
+  // key. Never for answers that hold a secret: they are stored as they are.
   Result<StoredAnswer> once(std::string_view key, std::string_view fingerprint,
                             const std::function<StoredAnswer()>& work);
 
+  // Every invariant with its sums; a store that cannot be read is one that does not hold ("store_readable").
   std::vector<Invariant> audit();
 
   struct AccountCounts { std::int64_t active = 0; std::int64_t arrears = 0; };
   AccountCounts account_counts();
 
  private:
+  using Event = std::function<void(EntitlementSink&)>;
+
+  // The one way to the store: every public method does its reading and writing inside. Nested calls join.
+  Result<void> run(const std::function<Result<void>()>& body);
+  template <class Body>
+  std::invoke_result_t<Body&> in_transaction(Body body) {
+    std::optional<std::invoke_result_t<Body&>> answer;
+    const Result<void> outcome = run([&]() -> Result<void> {
+      answer.emplace(body());
+      if (answer->has_error()) return answer->error();
+      return {};
+    });
+    if (outcome.has_error()) return outcome.error();
+    return *std::move(answer);
+  }
+  void publish(Event event) { events_.push_back(std::move(event)); }  // leaves after the outermost commit
+
+  // Look-ups that answer with the fault of their subject. Of services, only those that are not deleted.
+  Result<AccountRow> need_account(std::string_view id);
+  Result<ServiceRow> need_service(std::string_view id);
+  Result<SubscriptionRow> need_subscription(std::string_view account, std::string_view service);
+  [[nodiscard]] const Plan* find_plan(std::string_view id) const noexcept;
+
+  // From rows to what is shown and published.
+  Account shown(const AccountRow& row);
+  Subscription shown(const SubscriptionRow& row);
+  Result<ServiceRecord> record(const ServiceRow& row);
+  SubscriptionRecord record(const SubscriptionRow& row);
+  bool in_arrears(std::string_view account);
+  SubscriptionState state(const SubscriptionRow& row);
+  Points free_points_left(const SubscriptionRow& row);
+  // The hours that count against the free quota now, as [first, second); nullopt: all there are.
+  std::optional<std::pair<Hour, Hour>> free_quota_hours(const SubscriptionRow& row);
+  void publish_subscriptions_of(std::string_view account);
+
+  struct MergeEntry {
+    std::uint32_t subscription = 0;
+    Hour hour;
+    meter::UsageTotals totals;
+  };
+  Result<void> check_pack_window(WallTime starts_at, WallTime ends_at);
+  Result<void> check_epoch(std::string_view gateway, std::int64_t epoch);
+  Result<std::vector<MergeEntry>> resolve(const std::vector<NamedUsage>& totals);
+  // Merges one checked entry; the free points by which it raised what is stored.
+  Points merge_entry(std::string_view gateway, std::uint32_t epoch, const MergeEntry& entry);
+
   Store& store_;
   const Catalog& catalog_;
   const std::vector<Plan>& plans_;
   const Clock& clock_;
   EntitlementSink& sink_;
+  std::vector<Event> events_;  // of the open transaction
+  int depth_ = 0;              // of nested calls of run()
 };
 
 }  // namespace tollgate::billing

@@ -1,4 +1,5 @@
-// Plans: versioned, immutable price lists that subscriptions are pinned to. Data from conf/plans/*.yaml.
+// Plans: versioned, immutable price lists that subscriptions are pinned to. Data from conf/plans/*.yaml;
+// what a price list says is here, what usage costs by it is not.
 #pragma once
 
 #include <optional>
@@ -9,8 +10,19 @@
 #include "base/amount.h"
 #include "base/calendar.h"
 #include "base/fault.h"
+#include "billing/catalog.h"
 
 namespace tollgate::billing {
+
+struct Tier {  // marginal, over the pay-as-you-go points of a subscription and calendar month
+  std::optional<Points> up_to;  // inclusive; only the last tier has none
+  MicroYuan per_point;          // more than 0
+};
+
+struct PackageOffer {  // prepaid points that can be bought
+  Points points;
+  MicroYuan price;
+};
 
 struct QpsPackPrice {  // per QPS and day (a started day counts whole)
   std::string model;
@@ -26,11 +38,19 @@ struct Plan {
   Points free_quota;  // points of a subscription that cost nothing
   FreeQuotaPeriod free_quota_period = FreeQuotaPeriod::once;
   std::optional<WallTime> sold_until;  // nothing new of the plan is sold from this instant on
+  std::vector<Tier> tiers;             // at least one, by rising up_to
+  int package_months = 12;             // how long a package is valid
+  std::vector<PackageOffer> packages;  // by rising points
   std::vector<QpsPackPrice> qps_packs;
 
+  // All faults of the file at once, as Catalog::parse gives them; the code is invalid_plan.
   static Result<Plan> parse(std::string_view yaml, std::string_view source);
   [[nodiscard]] const QpsPackPrice* qps_pack_price(std::string_view model) const noexcept;
+  [[nodiscard]] bool sold_at(WallTime instant) const noexcept { return !sold_until || instant < *sold_until; }
 };
+
+// What no single file can show: there is a plan, ids differ, every model that a plan prices is in the catalogue.
+Result<void> check_plans(const std::vector<Plan>& plans, const Catalog& catalog);
 
 // The plans that are compiled in from conf/plans/. The first one is the default of new subscriptions.
 const std::vector<Plan>& built_in_plans();

@@ -74,10 +74,22 @@ struct Config {
   LogConfig log;
 };
 
+// Where a configuration came from, so that a reload (SIGHUP) can read it again.
+struct ConfigSource {
+  std::string path;                                        // empty: no file
+  std::vector<std::pair<std::string, std::string>> sets;   // flags, in order; they win over the file
+};
+
 // One fault of a configuration file: `where` is "file:line", or "--set" for a flag.
 struct ConfigFault {
   std::string where;
   std::string message;  // names the key, what is wrong and what is allowed
+};
+
+// Where a configuration came from, so that it can be read again (SIGHUP).
+struct ConfigSource {
+  std::string path;                                       // empty: no file
+  std::vector<std::pair<std::string, std::string>> sets;  // --set and the flags, applied on top
 };
 
 struct LoadedConfig {

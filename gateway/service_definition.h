@@ -2,8 +2,8 @@
 // It is the gateway's reading; the billing core stores the text and looks only at the model.
 #pragma once
 
-#include <array>
 #include <bitset>
+#include <boost/json/fwd.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -22,6 +22,9 @@ struct UpstreamAddress {
   std::uint16_t port = 0;
   [[nodiscard]] std::string text() const;  // "host:port", brackets for IPv6
 };
+
+// "host:port" or "[IPv6]:port", the port in decimal. Port 0 only where one is to be chosen by the system.
+std::optional<UpstreamAddress> parse_upstream_address(std::string_view text, bool port_zero_allowed = false);
 
 struct ServiceDefinition {
   std::string model;                            // required
@@ -43,6 +46,7 @@ struct ServiceDefinition {
 // `json` is one JSON object. Unknown fields, duplicate keys, wrong types and values out of range are faults that
 // name the field.
 Result<ServiceDefinition> parse_service_definition(std::string_view json);
+Result<ServiceDefinition> read_service_definition(const boost::json::value& json);  // the same, parsed already
 
 // The canonical JSON object of a definition: what GET answers (without `id`) and what the store keeps.
 std::string to_json(const ServiceDefinition& definition);

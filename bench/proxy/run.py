@@ -1,0 +1,301 @@
+#!/usr/bin/env python3
+"""Compares tollgate with the bare relay (the floor), nginx and HAProxy on this machine: CPU time per request.
+
+Every proxy has core 0 to itself with one worker; the load and the model share core 1. After a pair of two equal relays
+(what the method can tell apart), all are measured in rounds of random order, and compared within their own round.
+Prints tables and writes JSON. Standard library only. Why CPU time: on a shared machine it stays put, throughput does not.
+"""
+import argparse
+import json
+import os
+import platform
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import servers
+from servers import LOAD_CORE, call
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+ALL = ["bare_relay", "nginx", "haproxy", "tollgate"]
+RIVALS = ["nginx", "haproxy"]
+KIB = 1024
+
+# name: (what it is, generator, connections, body bytes, delay of the model in ms, keys used, who takes part)
+REGIMES = {
+    "saturated-1k": ("64 connections, 1 KiB bodies, as fast as it goes", "wrk", 64, KIB, 0, None, ALL),
+    "paced-1k": ("2,000 requests/s in an open loop, 1 KiB bodies", "paced", 64, KIB, 0, None, ALL + ["direct"]),
+    "bodies-1m": ("16 connections, 1 MiB bodies", "wrk", 16, KIB * KIB, 0, None, ALL),
+    "refusals": ("64 connections of one account, the model takes 20 ms: all but 10 are refused with 429", "wrk", 64, KIB,
+                 20, 1, RIVALS + ["tollgate"]),
+    "saturated-64k": ("32 connections, 64 KiB bodies", "wrk", 32, 64 * KIB, 0, None, ALL),
+    "delayed-1k": ("64 connections, 1 KiB bodies, the model takes 20 ms", "wrk", 64, KIB, 20, None, ALL),
+}
+DEFAULT_REGIMES = ["saturated-1k", "paced-1k", "bodies-1m", "refusals"]
+
+
+def enter_network_namespace():
+    """A network of our own with cubic: the host's default may be BBR, whose pacing distorts bodies."""
+    if os.environ.get("TOLLGATE_BENCH_NAMESPACE") or os.geteuid() != 0 or not shutil.which("ip"):
+        return
+    if subprocess.run(["unshare", "-n", "true"], stderr=subprocess.DEVNULL).returncode != 0:
+        return
+    os.environ["TOLLGATE_BENCH_NAMESPACE"] = "1"
+    route = "dev lo table local proto kernel scope host src 127.0.0.1 congctl cubic"
+    script = ("ip link set lo up; echo reno > /proc/sys/net/ipv4/tcp_congestion_control; "
+              f"ip route replace local 127.0.0.0/8 {route}; ip route replace local 127.0.0.1 {route}; exec \"$@\"")
+    os.execvp("unshare", ["unshare", "-n", "sh", "-c", script, "sh", sys.executable, *sys.argv])
+
+
+def congestion_control():
+    with open("/proc/sys/net/ipv4/tcp_congestion_control") as file:
+        default = file.read().strip()
+    if not os.environ.get("TOLLGATE_BENCH_NAMESPACE"):
+        return default
+    routes = subprocess.run(["ip", "route", "show", "table", "local"], capture_output=True, text=True).stdout
+    return "cubic" if "congctl cubic" in routes else default
+
+
+def first_line(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def versions(build, taking_part):
+    out = {"kernel": platform.release(), "wrk": first_line(["wrk", "-v"]).split(" [")[0]}
+    if "nginx" in taking_part:
+        out["nginx"] = first_line(["nginx", "-v"])
+    if "haproxy" in taking_part:
+        out["haproxy"] = first_line(["haproxy", "-v"])
+    if "tollgate" in taking_part:
+        out["tollgate"] = first_line([f"{build}/tollgate", "--version"])
+    with open("/proc/cpuinfo") as file:
+        out["cpu"] = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "?")
+    return out
+
+
+class Bench:
+    def __init__(self, build, directory, seconds):
+        self.build, self.directory, self.seconds = build, directory, seconds
+        self.model = servers.Model(build, directory)
+        self.running = {}
+
+    def start(self, names):
+        starters = {
+            "bare_relay": lambda: servers.start_relay("bare_relay", self.build, self.directory, self.model),
+            "bare_relay_2": lambda: servers.start_relay("bare_relay_2", self.build, self.directory, self.model),
+            "nginx": lambda: servers.start_nginx(self.directory, self.model),
+            "haproxy": lambda: servers.start_haproxy(self.directory, self.model),
+            "tollgate": lambda: servers.start_tollgate(self.build, self.directory, self.model),
+        }
+        for name in names:
+            self.running[name] = starters[name]()
+            self.check(self.running[name])
+
+    def check(self, server):
+        with open(server.keys_file) as file:
+            key = file.readline().strip()
+        status, text = call(server.port, "POST", server.path, {"check": 1}, {"Authorization": key})
+        if status != 200 or "body_crc32" not in text:
+            raise RuntimeError(f"{server.name} does not pass a call on: {status} {text[:300]}")
+        if not server.name.startswith("bare_relay"):
+            status, _ = call(server.port, "POST", server.path, {"check": 1}, {"Authorization": "Bearer tg_nobody"})
+            if status != 401:
+                raise RuntimeError(f"{server.name} answers {status} to an unknown key, so its duties are not the same")
+
+    def stop(self):
+        for server in list(self.running.values()) + [self.model]:
+            server.stop()
+
+    def keys_file(self, server, count):
+        if count is None:
+            return server.keys_file
+        with open(server.keys_file) as file:
+            keys = file.readlines()[:count]
+        path = f"{server.keys_file}.{count}"
+        with open(path, "w") as file:
+            file.writelines(keys)
+        return path
+
+    def load(self, regime, server, port):
+        _, generator, connections, body_bytes, delay_ms, keys, _ = REGIMES[regime]
+        path = server.path + (f"?fake_delay_ms={delay_ms}" if delay_ms else "")
+        keys_file = self.keys_file(server, keys)
+        pinned = ["taskset", "-c", str(LOAD_CORE)]
+        if generator == "paced":
+            done = subprocess.run(pinned + [f"{self.build}/bench/load/paced_load", "--host", "127.0.0.1", "--port", str(port),
+                                            "--path", path, "--keys-file", keys_file, "--connections", str(connections),
+                                            "--body-bytes", str(body_bytes), "--seconds", str(self.seconds)],
+                                  capture_output=True, text=True, timeout=self.seconds + 60)
+            if done.returncode != 0:
+                raise RuntimeError(f"{server.name}, {regime}: {done.stdout} {done.stderr}")
+            return json.loads(done.stdout)
+        environment = {**os.environ, "BENCH_KEYS_FILE": keys_file, "BENCH_BODY_BYTES": str(body_bytes), "BENCH_PATH": path}
+        done = subprocess.run(pinned + ["wrk", "-t1", f"-c{connections}", f"-d{self.seconds}s", "-s", f"{HERE}/load.lua",
+                                        f"http://127.0.0.1:{port}"], env=environment, capture_output=True, text=True,
+                              timeout=self.seconds + 60)
+        results = [line[7:] for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+        if not results:
+            raise RuntimeError(f"wrk failed: {done.stdout} {done.stderr}")
+        result = json.loads(results[0])
+        if result["broken"] or (result["not_2xx"] and regime != "refusals"):
+            raise RuntimeError(f"{server.name}, {regime}: answers that are not 2xx or broken connections: {result}")
+        return result
+
+    def measure(self, regime, name):
+        direct = name == "direct"
+        server = self.running["bare_relay"] if direct else self.running[name]
+        calls_before, cpu_before = self.model.stats(), 0 if direct else server.cpu_ns()
+        result = self.load(regime, server, self.model.port if direct else server.port)
+        cpu = 0 if direct else server.cpu_ns() - cpu_before
+        calls_after = self.model.stats()
+        if calls_after["malformed"] != calls_before["malformed"]:
+            raise RuntimeError(f"{name}, {regime}: the model got a request that is no valid HTTP")
+        calls = calls_after["started"] - calls_before["started"]
+        # The model saw every proxied call, warm-up included; a refusal only the client saw.
+        requests = result["requests"] if regime == "refusals" else calls
+        if requests == 0:
+            raise RuntimeError(f"{name}, {regime}: not one request")
+        return {"us": cpu / 1000 / requests, "per_second": result["requests"] / result["seconds"],
+                "p50_us": result["p50_us"], "p99_us": result["p99_us"], "calls": calls, "requests": requests}
+
+
+def spread(values):
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def run_rounds(bench, regime, names, rounds, chance):
+    out = {name: [] for name in names}
+    for _ in range(rounds):
+        order = list(names)
+        chance.shuffle(order)
+        for name in order:
+            out[name].append(bench.measure(regime, name))
+            print(".", end="", flush=True, file=sys.stderr)
+    print(file=sys.stderr)
+    return out
+
+
+def ratios(measured, name, other, figure="us"):
+    """Round by round, so that what changes on the machine between rounds falls out."""
+    return spread([a[figure] / b[figure] for a, b in zip(measured[name], measured[other])])
+
+
+def show(text):
+    return f"{text['median']:.3f} ({text['min']:.3f}..{text['max']:.3f})"
+
+
+def print_regime(regime, measured):
+    print(f"\n## {regime}: {REGIMES[regime][0]}\n")
+    floor = "bare_relay" if "bare_relay" in measured else None
+    print(f"{'':12} {'us CPU/request':>26} {'ratio to the floor':>24} {'requests/s':>11} {'p50 us':>8} {'p99 us':>8}")
+    for name, rows in measured.items():
+        us = spread([row["us"] for row in rows])
+        cpu = "" if name == "direct" else f"{us['median']:.2f} ({us['min']:.2f}..{us['max']:.2f})"
+        ratio = show(ratios(measured, name, floor)) if floor and name not in (floor, "direct") else ""
+        middle = {figure: statistics.median(row[figure] for row in rows) for figure in ("per_second", "p50_us", "p99_us")}
+        print(f"{name:12} {cpu:>26} {ratio:>24} {middle['per_second']:>11.0f} {middle['p50_us']:>8.0f} {middle['p99_us']:>8.0f}")
+
+
+def better_rival(measured):
+    rivals = [name for name in RIVALS if name in measured]
+    return min(rivals, key=lambda name: statistics.median(row["us"] for row in measured[name])) if rivals else None
+
+
+def targets(results):
+    """The targets of docs/performance.md that this run can judge: (text, ratio, bound, met)."""
+    out = []
+
+    def judge(text, ratio, bound, most=True):
+        out.append({"target": text, "ratio": ratio, "bound": bound,
+                    "met": ratio["median"] <= bound if most else ratio["median"] >= bound})
+
+    for regime, measured in results.items():
+        if "tollgate" not in measured:
+            continue
+        rival = better_rival(measured)
+        if regime == "saturated-1k" and "bare_relay" in measured:
+            judge("1 KiB: CPU against the floor", ratios(measured, "tollgate", "bare_relay"), 1.25)
+        if regime == "saturated-1k" and rival:
+            judge(f"1 KiB: CPU against {rival}", ratios(measured, "tollgate", rival), 0.80)
+        if regime == "bodies-1m" and "nginx" in measured:
+            judge("1 MiB: CPU against nginx unbuffered", ratios(measured, "tollgate", "nginx"), 1.0)
+        if regime == "paced-1k" and rival:
+            judge(f"paced: CPU against {rival}", ratios(measured, "tollgate", rival), 0.90)
+        if regime == "paced-1k" and "haproxy" in measured:
+            judge("paced: p50 against haproxy", ratios(measured, "tollgate", "haproxy", "p50_us"), 1.0)
+            judge("paced: p99 against haproxy", ratios(measured, "tollgate", "haproxy", "p99_us"), 1.0)
+        if regime == "refusals" and "saturated-1k" in results:
+            calls = statistics.median(row["us"] for row in results["saturated-1k"]["tollgate"])
+            judge("refusals per CPU second against calls", spread([calls / row["us"] for row in measured["tollgate"]]), 2.0, False)
+    return out
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default=f"{ROOT}/build/release", help="where the programs are")
+    parser.add_argument("--out", default=f"{ROOT}/build/bench/proxy.json")
+    parser.add_argument("--only", help="comma list of " + ", ".join(ALL))
+    parser.add_argument("--regimes", default=",".join(DEFAULT_REGIMES), help="comma list of " + ", ".join(REGIMES) + ", or all")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3, help="of load per measurement")
+    parser.add_argument("--seed", type=int, default=None, help="of the order within the rounds; printed")
+    arguments = parser.parse_args()
+    arguments.regimes = list(REGIMES) if arguments.regimes == "all" else arguments.regimes.split(",")
+    arguments.only = arguments.only.split(",") if arguments.only else list(ALL)
+    unknown = [name for name in arguments.only if name not in ALL] + [name for name in arguments.regimes if name not in REGIMES]
+    if unknown or arguments.rounds < 1 or arguments.seconds < 1:
+        parser.error(f"unknown or out of range: {unknown}")
+    return arguments
+
+
+def main():
+    arguments = parse_arguments()
+    enter_network_namespace()
+    if (os.cpu_count() or 1) < 2:
+        sys.exit("The benchmark needs two cores: one for the proxy, one for the load.")
+    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 31)
+    report = {"seed": seed, "rounds": arguments.rounds, "seconds": arguments.seconds,
+              "versions": versions(arguments.build, arguments.only), "congestion_control": congestion_control(), "regimes": {}}
+    print(f"seed {seed}, {arguments.rounds} rounds of {arguments.seconds} s, congestion control {report['congestion_control']}")
+    print("\n".join(f"{name}: {text}" for name, text in report["versions"].items()))
+    directory = tempfile.mkdtemp(prefix="tollgate-bench-")
+    bench, results, chance = None, {}, random.Random(seed)
+    try:
+        bench = Bench(arguments.build, directory, arguments.seconds)
+        bench.start(["bare_relay", "bare_relay_2"])
+        pair = run_rounds(bench, "saturated-1k", ["bare_relay", "bare_relay_2"], arguments.rounds, chance)
+        report["resolution"] = ratios(pair, "bare_relay_2", "bare_relay")
+        print(f"resolution: two equal relays differ by {show(report['resolution'])}; less than that is no difference")
+        bench.start([name for name in arguments.only if name != "bare_relay"])
+        for regime in arguments.regimes:
+            names = [name for name in REGIMES[regime][6] if name == "direct" or name in arguments.only]
+            if not [name for name in names if name != "direct"]:
+                continue
+            results[regime] = run_rounds(bench, regime, names, arguments.rounds, chance)
+            report["regimes"][regime] = {"what": REGIMES[regime][0], "rows": results[regime]}
+            print_regime(regime, results[regime])
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        sys.exit(f"the benchmark stopped: {error}\nlogs: {directory}")
+    finally:
+        if bench:
+            bench.stop()
+    report["targets"] = targets(results)
+    if report["targets"]:
+        print("\n## Targets\n")
+    for target in report["targets"]:
+        print(f"{'met   ' if target['met'] else 'MISSED'} {target['target']:45} {show(target['ratio'])}, wanted {target['bound']}")
+    os.makedirs(os.path.dirname(arguments.out), exist_ok=True)
+    with open(arguments.out, "w") as file:
+        json.dump(report, file, indent=1)
+    print(f"\nwritten: {os.path.relpath(arguments.out)}")
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

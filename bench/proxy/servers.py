@@ -1,0 +1,198 @@
+"""Starts what the proxy benchmark compares, each on one core with the same duties, and reads its CPU time.
+
+It measures nothing itself: rounds, load and figures are in run.py.
+"""
+import glob
+import http.client
+import json
+import os
+import socket
+import subprocess
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PROXY_CORE, LOAD_CORE = 0, 1
+ACCOUNTS = 32  # 64 connections in turn over so many keys: two calls in flight each, far from the guarantee of 10
+SERVICE = "classify"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for_port(port, process, what):
+    for _ in range(500):
+        if process.poll() is not None:
+            raise RuntimeError(f"{what} ended at once with status {process.returncode}; see its log")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise RuntimeError(f"{what} does not listen on port {port}")
+
+
+def call(port, method, path, body=None, headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        text = json.dumps(body) if body is not None else None
+        connection.request(method, path, text, {"Content-Type": "application/json", **(headers or {})})
+        answer = connection.getresponse()
+        data = answer.read().decode()
+    finally:
+        connection.close()
+    return answer.status, data
+
+
+class Server:
+    """A running process with its port, its keys file and its CPU clock."""
+
+    def __init__(self, name, directory, command, port, core, environment=None):
+        self.name, self.port, self.directory = name, port, directory
+        self.keys_file = None
+        self.path = f"/{SERVICE}"
+        log = open(os.path.join(directory, f"{name}.out"), "wb")
+        self.process = subprocess.Popen(["taskset", "-c", str(core)] + command, stdout=log, stderr=log,
+                                        stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
+        log.close()
+        try:
+            wait_for_port(port, self.process, name)
+        except RuntimeError:
+            self.stop()
+            raise
+
+    def pids(self):
+        out, todo = [], [self.process.pid]
+        while todo:
+            pid = todo.pop()
+            out.append(pid)
+            for children in glob.glob(f"/proc/{pid}/task/*/children"):
+                with open(children) as file:
+                    todo += [int(child) for child in file.read().split()]
+        return out
+
+    def cpu_ns(self):
+        total = 0
+        for pid in self.pids():
+            for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+                with open(path) as file:
+                    total += int(file.read().split()[0])
+        return total
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+class Model(Server):
+    def __init__(self, build, directory):
+        port = free_port()
+        super().__init__("fake_model", directory,
+                         [f"{build}/bench/fake_model/fake_model", "--listen", f"127.0.0.1:{port}", "--no-checksum"],
+                         port, LOAD_CORE)
+
+    def stats(self):
+        status, text = call(self.port, "GET", "/__stats")
+        if status != 200:
+            raise RuntimeError("the fake model does not tell its totals")
+        return json.loads(text)
+
+
+def write_keys(directory, name, keys):
+    path = os.path.join(directory, f"{name}.keys")
+    with open(path, "w") as file:
+        file.writelines(f"Bearer {key}\n" for key in keys)
+    return path
+
+
+def fill(template, directory, **values):
+    with open(os.path.join(HERE, template)) as file:
+        text = file.read()
+    for name, value in {"DIR": directory, **values}.items():
+        text = text.replace(f"@{name}@", str(value))
+    path = os.path.join(directory, template)
+    with open(path, "w") as file:
+        file.write(text)
+    return path
+
+
+def made_up_keys():
+    return [f"tg_{i:04d}abcdefghijklmnopqrstuvwxyz01234567" for i in range(ACCOUNTS)]
+
+
+def start_relay(name, build, directory, model):
+    port = free_port()
+    server = Server(name, directory, [f"{build}/bench/bare_relay/bare_relay", f"127.0.0.1:{port}",
+                                      f"127.0.0.1:{model.port}"], port, PROXY_CORE)
+    server.keys_file = write_keys(directory, name, made_up_keys())
+    return server
+
+
+def start_nginx(directory, model):
+    port, keys = free_port(), made_up_keys()
+    with open(os.path.join(directory, "nginx.map"), "w") as file:
+        file.writelines(f'"Bearer {key}" account-{i};\n' for i, key in enumerate(keys))
+    path = fill("nginx.conf", directory, PORT=port, MODEL_PORT=model.port)
+    server = Server("nginx", directory, ["nginx", "-p", directory, "-c", path, "-e", f"{directory}/nginx.log"], port, PROXY_CORE)
+    server.keys_file = write_keys(directory, "nginx", keys)
+    return server
+
+
+def start_haproxy(directory, model):
+    port, keys = free_port(), made_up_keys()
+    with open(os.path.join(directory, "haproxy.map"), "w") as file:
+        # A map file's key ends at the first blank, so "Bearer" is taken off before the look-up.
+        file.writelines(f"{key} account-{i}\n" for i, key in enumerate(keys))
+    path = fill("haproxy.cfg", directory, PORT=port, MODEL_PORT=model.port)
+    server = Server("haproxy", directory, ["haproxy", "-db", "-f", path], port, PROXY_CORE)
+    server.keys_file = write_keys(directory, "haproxy", keys)
+    return server
+
+
+class Admin:
+    """The few calls of tollgate's admin API that a benchmark needs; anything but 2xx ends the run."""
+
+    def __init__(self, port, token):
+        self.port, self.token = port, token
+
+    def call(self, method, path, body=None, idempotency_key=None):
+        headers = {"Authorization": f"Bearer {self.token}"}
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
+        status, text = call(self.port, method, path, body, headers)
+        if status // 100 != 2:
+            raise RuntimeError(f"{method} {path}: {status} {text}")
+        return json.loads(text) if text else None
+
+    def paid_key(self, account):
+        self.call("PUT", f"/v1/accounts/{account}", {"name": account})
+        self.call("POST", f"/v1/accounts/{account}/deposits", {"amount": "1000000.00", "kind": "cash"}, f"deposit-{account}")
+        self.call("PUT", f"/v1/accounts/{account}/subscriptions/{SERVICE}", {"paid": True})
+        return self.call("POST", f"/v1/accounts/{account}/keys", {"name": "bench"})["key"]
+
+
+def start_tollgate(build, directory, model):
+    port, admin_port, token = free_port(), free_port(), os.urandom(16).hex()
+    server = Server("tollgate", directory,
+                    [f"{build}/tollgate", "serve", "--data-dir", f"{directory}/tollgate-data", "--listen",
+                     f"127.0.0.1:{port}", "--admin-listen", f"127.0.0.1:{admin_port}", "--set", "workers=1"],
+                    port, PROXY_CORE, {"TOLLGATE_ADMIN_TOKEN": token})
+    try:
+        wait_for_port(admin_port, server.process, "tollgate's admin listener")
+        admin = Admin(admin_port, token)
+        admin.call("PUT", f"/v1/services/{SERVICE}", {
+            "model": "image-classification/high-performance", "upstreams": [f"127.0.0.1:{model.port}"],
+            "route": {"path_prefix": f"/{SERVICE}"}})
+        server.keys_file = write_keys(directory, "tollgate", [admin.paid_key(f"account-{i}") for i in range(ACCOUNTS)])
+        # A new service and new keys are effective within a second (api.md).
+        time.sleep(1.5)
+    except Exception:
+        server.stop()
+        raise
+    return server

@@ -1,0 +1,142 @@
+// Subscriptions: their plan, their state, their free points, and the record that the traffic gets.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "billing/core.h"
+#include "billing/page.h"
+#include "billing/store.h"
+
+namespace tollgate::billing {
+
+SubscriptionState Core::state(const SubscriptionRow& row) {
+  if (!row.paid) return SubscriptionState::free;
+  return in_arrears(row.account) ? SubscriptionState::arrears : SubscriptionState::paid;
+}
+
+// No shipped plan has a period. When one has, the hourly work is to tell the sink at the Beijing midnight that a
+// period began (subscription_changed cannot: it must not undo what the traffic has counted since the last report).
+std::optional<std::pair<Hour, Hour>> Core::free_quota_hours(const SubscriptionRow& row) {
+  const Plan* plan = find_plan(row.plan);
+  if (plan == nullptr || plan->free_quota_period == FreeQuotaPeriod::once) return std::nullopt;
+  const WallTime now = clock_.now();
+  if (plan->free_quota_period == FreeQuotaPeriod::day) {
+    const WallTime midnight = begin_of_day(now);
+    return std::pair(hour_of(midnight), hour_of(midnight + std::chrono::days(1)));
+  }
+  const Month month = month_of(now);
+  return std::pair(hour_of(begin_of(month)), hour_of(begin_of(next(month))));
+}
+
+Points Core::free_points_left(const SubscriptionRow& row) {
+  const auto hours = free_quota_hours(row);
+  const Points used =
+      hours ? store_.free_points_used(row.number, hours->first, hours->second) : row.free_points_used;
+  // An import may have used more than was granted.
+  return std::max(Points(), row.free_points_granted - used);
+}
+
+SubscriptionRecord Core::record(const SubscriptionRow& row) {
+  SubscriptionRecord record;
+  record.number = row.number;
+  record.account = row.account;
+  record.service = row.service;
+  record.state = state(row);
+  record.free_points_left = free_points_left(row);
+  if (!row.paid) return record;
+  for (const auto& pack : store_.qps_packs(row.number, clock_.now())) {
+    record.packs.push_back({pack.starts_at, pack.ends_at, pack.qps, pack.unlimited});
+  }
+  return record;
+}
+
+Subscription Core::shown(const SubscriptionRow& row) {
+  const WallTime now = clock_.now();
+  Subscription subscription;
+  subscription.number = row.number;
+  subscription.account = row.account;
+  subscription.service = row.service;
+  subscription.state = state(row);
+  subscription.paid = row.paid;
+  subscription.plan = row.plan;
+  subscription.free_points_left = free_points_left(row);
+  subscription.qps_packs = store_.qps_packs(row.number, now);
+  subscription.created_at = row.created_at;
+  const auto service = store_.find_service(row.service);
+  const Model* model = service ? catalog_.find(service->model) : nullptr;
+  if (subscription.state == SubscriptionState::paid && model != nullptr) {
+    subscription.guarantee = base_guarantee(*model);
+    for (const auto& pack : subscription.qps_packs) {
+      if (pack.starts_at <= now) subscription.guarantee += pack.qps;  // kPacksMax x kPackQpsMax fits
+    }
+  }
+  return subscription;
+}
+
+Result<Core::PutSubscription> Core::put_subscription(std::string_view account, std::string_view service, bool paid,
+                                                     std::optional<std::string> plan) {
+  return in_transaction([&]() -> Result<PutSubscription> {
+    if (auto found = need_account(account); found.has_error()) return found.error();
+    if (auto found = need_service(service); found.has_error()) return found.error();
+    auto row = store_.find_subscription(account, service);
+    const bool created = !row;
+    const Plan* wanted = plan ? find_plan(*plan) : nullptr;
+    if (plan && wanted == nullptr) return invalid("plan", fmt::format("there is no plan '{}'", *plan));
+    if (created) {
+      if (wanted == nullptr) wanted = &plans_.front();
+      if (!wanted->sold_at(clock_.now())) {
+        return Fault{FaultKind::gone, "plan_not_sold",
+                     fmt::format("plan '{}' is no longer sold to new subscriptions", wanted->id), "plan"};
+      }
+      row.emplace();
+      row->account = account;
+      row->service = service;
+      row->paid = paid;
+      row->plan = wanted->id;
+      row->free_points_granted = wanted->free_quota;
+      row->created_at = clock_.now();
+      row->number = store_.insert_subscription(*row);
+    } else {
+      if (wanted != nullptr && wanted->id != row->plan) {
+        return Fault{FaultKind::conflict, "plan_pinned",
+                     fmt::format("the subscription is pinned to plan '{}'", row->plan), "plan"};
+      }
+      if (row->paid != paid) store_.set_paid(row->number, paid);
+      row->paid = paid;
+    }
+    publish([changed = record(*row)](EntitlementSink& sink) { sink.subscription_changed(changed); });
+    return PutSubscription{shown(*row), created};
+  });
+}
+
+Result<Subscription> Core::subscription(std::string_view account, std::string_view service) {
+  return in_transaction([&]() -> Result<Subscription> {
+    auto row = need_subscription(account, service);
+    if (row.has_error()) return row.error();
+    return shown(*row);
+  });
+}
+
+Result<Page<Subscription>> Core::subscriptions(std::string_view account, std::optional<std::string> after, int limit) {
+  return in_transaction([&]() -> Result<Page<Subscription>> {
+    if (auto found = need_account(account); found.has_error()) return found.error();
+    const auto rows = store_.subscriptions(account, after.value_or(""), page_limit(limit) + 1);
+    return make_page<Subscription>(
+        rows, limit, [&](const SubscriptionRow& row) { return shown(row); },
+        [](const SubscriptionRow& row) { return row.service; });
+  });
+}
+
+void Core::publish_subscriptions_of(std::string_view account) {
+  std::string after;
+  while (true) {
+    const auto rows = store_.subscriptions(account, after, kPageItemsMax);
+    if (rows.empty()) return;
+    for (const auto& row : rows) {
+      publish([changed = record(row)](EntitlementSink& sink) { sink.subscription_changed(changed); });
+    }
+    after = rows.back().service;
+  }
+}
+
+}  // namespace tollgate::billing

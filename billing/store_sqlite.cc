@@ -1,0 +1,155 @@
+// Opening, locking and the transactions of the SQLite store; its rows are in the other store_sqlite_*.cc.
+#include "billing/store_sqlite.h"
+
+#include <SQLiteCpp/Exception.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sqlite3.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "base/check.h"
+#include "billing/store_sqlite_migrations.h"
+
+namespace tollgate::billing {
+namespace {
+
+Fault store_failed(const SQLite::Exception& error) {
+  return {FaultKind::unavailable, "store_failed", fmt::format("the database failed: {}", error.what()), {}};
+}
+
+Fault unusable(std::string_view path, int error) {
+  return {FaultKind::unavailable, "data_dir_unusable", fmt::format("{}: {}", path, std::strerror(error)), {}};
+}
+
+Result<void> make_folder(const std::string& data_dir) {
+  std::error_code error;
+  const auto parent = std::filesystem::path(data_dir).parent_path();
+  if (!parent.empty()) std::filesystem::create_directories(parent, error);
+  if (error) return unusable(parent.string(), error.value());
+  if (::mkdir(data_dir.c_str(), 0700) != 0 && errno != EEXIST) return unusable(data_dir, errno);
+  return {};
+}
+
+// A second process on the same folder is refused here, with a name, before it touches the database. flock() and not a
+// lock file's mere existence: the kernel gives it up when the process dies, however it dies.
+Result<FolderLock> lock_folder(const std::string& data_dir) {
+  const std::string path = data_dir + "/tollgate.lock";
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return unusable(path, errno);
+  FolderLock lock(fd);
+  if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return lock;
+  if (errno != EWOULDBLOCK) return unusable(path, errno);
+  return Fault{FaultKind::unavailable, "data_dir_in_use",
+               fmt::format("{} is in use by another process (it holds {})", data_dir, path), {}};
+}
+
+// SQLite would make the file with the process's umask; its -wal file takes the mode of the file itself.
+Result<void> make_private_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return unusable(path, errno);
+  const bool kept_private = ::fchmod(fd, 0600) == 0;
+  const int error = errno;
+  ::close(fd);
+  if (!kept_private) return unusable(path, error);
+  return {};
+}
+
+// EXCLUSIVE stands before WAL so that no shared memory is ever used: a foreign tool that opens the file, and might
+// checkpoint it beside us (SQLite 3.40 can corrupt a WAL that way), is refused by SQLite itself.
+constexpr const char* kPragmas =
+    "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+    "PRAGMA recursive_triggers = ON; PRAGMA trusted_schema = OFF;";
+}  // namespace
+
+FolderLock::~FolderLock() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void Query::bind_one(const std::optional<WallTime>& value) {
+  if (value) {
+    bind_one(*value);
+  } else {
+    statement_.bind(++parameter_);
+  }
+}
+
+std::optional<WallTime> Query::optional_time() {
+  if (!statement_.isColumnNull(column_)) return time();
+  ++column_;
+  return std::nullopt;
+}
+
+Sha256 Query::hash() {
+  const auto column = statement_.getColumn(column_++);
+  Sha256 hash{};
+  TOLLGATE_CHECK(column.getBytes() == static_cast<int>(hash.size()));  // the schema checks the length
+  std::memcpy(hash.data(), column.getBlob(), hash.size());
+  return hash;
+}
+
+SQLite::Statement& SqliteStore::prepared(const char* sql) {
+  TOLLGATE_CHECK(depth_ > 0);
+  const auto found = statements_.find(sql);
+  if (found != statements_.end()) return found->second;
+  return statements_.try_emplace(sql, database_, sql).first->second;
+}
+
+void SqliteStore::begin(bool outermost) { database_.exec(outermost ? "BEGIN" : "SAVEPOINT part"); }
+
+void SqliteStore::commit(bool outermost) { database_.exec(outermost ? "COMMIT" : "RELEASE part"); }
+
+void SqliteStore::roll_back(bool outermost) noexcept {
+  // After some errors (a full disk) SQLite has already rolled back by itself.
+  if (sqlite3_get_autocommit(database_.getHandle()) != 0) return;
+  database_.tryExec(outermost ? "ROLLBACK" : "ROLLBACK TO part; RELEASE part");
+}
+
+Result<void> SqliteStore::transaction(const std::function<Result<void>()>& body) {
+  if (failed_) return *failed_;
+  const bool outermost = depth_ == 0;
+  Result<void> outcome;
+  ++depth_;
+  // The one place where a failure of the database becomes a value.
+  try {
+    begin(outermost);
+    outcome = body();
+    if (failed_) outcome = *failed_;  // in a part whose fault the body swallowed
+    if (outcome.has_value()) commit(outermost);
+  } catch (const SQLite::Exception& error) {
+    failed_ = store_failed(error);
+    outcome = *failed_;
+  } catch (...) {  // the body's own: nothing of this transaction stays, and the exception goes on
+    --depth_;
+    roll_back(outermost);
+    throw;
+  }
+  --depth_;
+  if (outcome.has_error()) roll_back(outermost);
+  if (outermost) failed_.reset();
+  return outcome;
+}
+
+Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& data_dir) {
+  if (auto made = make_folder(data_dir); made.has_error()) return made.error();
+  auto lock = lock_folder(data_dir);
+  if (lock.has_error()) return lock.error();
+  const std::string path = data_dir + "/tollgate.db";
+  if (auto made = make_private_file(path); made.has_error()) return made.error();
+  try {
+    SQLite::Database database(path, SQLite::OPEN_READWRITE);
+    database.exec(kPragmas);
+    if (auto migrated = migrate(database); migrated.has_error()) return migrated.error();
+    return std::unique_ptr<Store>(std::make_unique<SqliteStore>(*std::move(lock), std::move(database)));
+  } catch (const SQLite::Exception& error) {
+    return Fault{FaultKind::unavailable, "store_failed", fmt::format("{}: {}", path, error.what()), {}};
+  }
+}
+
+}  // namespace tollgate::billing

@@ -1,0 +1,119 @@
+#include "gateway/access_log.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <iterator>
+#include <system_error>
+
+namespace tollgate::gateway {
+namespace {
+constexpr int kWriteEveryMs = 100;
+
+int open_file(const std::string& path) {
+  if (path == "-") return ::dup(STDOUT_FILENO);
+  return ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+}
+}  // namespace
+
+void append_json_escaped(std::string& out, std::string_view text, std::size_t max) {
+  for (char c : text.substr(0, max)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (byte < 0x20 || byte >= 0x7f) {
+      fmt::format_to(std::back_inserter(out), "\\u{:04x}", byte);
+    } else {
+      out += c;
+    }
+  }
+}
+
+Result<std::unique_ptr<AccessLog>> AccessLog::open(const std::string& path, std::size_t workers,
+                                                   std::size_t queue_bytes) {
+  std::unique_ptr<AccessLog> log(new AccessLog());
+  log->path_ = path;
+  log->file_ = open_file(path);
+  if (log->file_ < 0) {
+    return Fault{FaultKind::unavailable, "access_log_failed",
+                 "cannot open the access log " + path + ": " + std::generic_category().message(errno), "log.access_log"};
+  }
+  for (std::size_t i = 0; i < workers; ++i) log->rings_.push_back(std::make_unique<Ring>(queue_bytes));
+  log->thread_ = std::thread([raw = log.get()] { raw->run(); });
+  return log;
+}
+
+AccessLog::~AccessLog() {
+  stop_.store(true, std::memory_order_release);
+  if (thread_.joinable()) thread_.join();
+  if (file_ >= 0) ::close(file_);
+}
+
+bool AccessLog::write(std::size_t worker, const AccessLine& line) {
+  Ring& ring = *rings_[worker];
+  std::string& text = ring.line;
+  text.clear();
+  const auto to = std::back_inserter(text);
+  fmt::format_to(to, R"({{"time":"{}","request_id":"{}","peer":"{}","method":")", format_time(line.at), line.request_id,
+                 line.peer);
+  append_json_escaped(text, line.method, 32);
+  text += R"(","path":")";
+  append_json_escaped(text, line.path);
+  fmt::format_to(to,
+                 R"(","service":"{}","account":"{}","upstream":"{}","status":{},"outcome":"{}","free_points":{},)"
+                 R"("billable_points":{},"duration_us":{}}})"
+                 "\n",
+                 line.service, line.account, line.upstream, line.status, line.outcome, line.free_points,
+                 line.billable_points, line.duration_us);
+  const std::uint64_t tail = ring.tail.load(std::memory_order_relaxed);
+  const std::uint64_t used = tail - ring.head.load(std::memory_order_acquire);
+  if (used + text.size() > ring.data.size()) return false;
+  const std::size_t at = tail % ring.data.size();
+  const std::size_t first = std::min(text.size(), ring.data.size() - at);
+  std::memcpy(ring.data.data() + at, text.data(), first);
+  std::memcpy(ring.data.data(), text.data() + first, text.size() - first);
+  ring.tail.store(tail + text.size(), std::memory_order_release);
+  return true;
+}
+
+void AccessLog::run() {
+  while (!stop_.load(std::memory_order_acquire)) {
+    if (reopen_.exchange(false, std::memory_order_relaxed)) open_again();
+    if (!drain()) ::poll(nullptr, 0, kWriteEveryMs);
+  }
+  drain();
+}
+
+void AccessLog::open_again() {
+  const int fresh = open_file(path_);
+  if (fresh < 0) return;  // go on with the old file: lines in the wrong place beat lines lost
+  ::close(file_);
+  file_ = fresh;
+}
+
+bool AccessLog::drain() {
+  bool wrote = false;
+  for (const auto& ring : rings_) {
+    std::uint64_t head = ring->head.load(std::memory_order_relaxed);
+    const std::uint64_t tail = ring->tail.load(std::memory_order_acquire);
+    while (head != tail) {
+      const std::size_t at = head % ring->data.size();
+      const std::size_t run = std::min<std::size_t>(tail - head, ring->data.size() - at);
+      const ssize_t written = ::write(file_, ring->data.data() + at, run);
+      if (written < 0 && errno == EINTR) continue;
+      // A disk that takes nothing must not fill the queue for good: these bytes are given up.
+      head += written < 0 ? run : static_cast<std::size_t>(written);
+      ring->head.store(head, std::memory_order_release);
+      wrote = true;
+    }
+  }
+  return wrote;
+}
+
+}  // namespace tollgate::gateway

@@ -1,0 +1,195 @@
+#include "gateway/admin_api.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <boost/beast/core/string.hpp>
+
+#include "base/ids.h"
+#include "gateway/json_reader.h"
+
+namespace tollgate::gateway {
+namespace {
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+using beast::http::field;
+
+std::string_view view_of(beast::string_view text) { return {text.data(), text.size()}; }
+
+std::optional<AdminAnswer> wrong_ids(const AdminMatch& match) {
+  for (const auto& [part, id] : match.ids) {
+    if (is_valid_id(id)) continue;
+    const auto method = match.route->method;
+    // What cannot be made cannot be there either; only who makes something needs to hear about the form.
+    if (method != "PUT" && method != "POST") {
+      return problem(404, part + "_not_found", fmt::format("there is no such {}", part), part);
+    }
+    return problem(invalid(part, fmt::format("{}: an id is 1 to 63 of a-z, 0-9 and '-', and begins with no '-'", part)));
+  }
+  return std::nullopt;
+}
+
+std::optional<AdminAnswer> wrong_query(const AdminRoute& route, const AdminQuery& query) {
+  for (const auto& [name, value] : query.all()) {
+    if (std::find(route.query.begin(), route.query.end(), name) != route.query.end()) continue;
+    if (route.query.empty()) return problem(invalid(name, fmt::format("{}: this call takes no query", name)));
+    return problem(invalid(name, fmt::format("{}: is not a query parameter here; there are: {}", name,
+                                             fmt::join(route.query, ", "))));
+  }
+  return std::nullopt;
+}
+
+// application/x-www-form-urlencoded is what curl -d says when nobody tells it what it sends.
+bool is_json_type(std::string_view content_type) {
+  auto type = content_type.substr(0, content_type.find(';'));
+  while (type.ends_with(' ') || type.ends_with('\t')) type.remove_suffix(1);
+  return beast::iequals({type.data(), type.size()}, "application/json") ||
+         beast::iequals({type.data(), type.size()}, "application/x-www-form-urlencoded");
+}
+
+Result<boost::json::value> read_body(const AdminRoute& route, const std::string& body) {
+  if (body.empty() && route.body != AdminBody::required) return boost::json::value(boost::json::object());
+  if (body.empty()) return Fault{FaultKind::invalid, "invalid_json", "a JSON object is required as the body", {}};
+  auto value = parse_json(body);
+  if (value.has_error()) return value.error();
+  const auto* object = value->if_object();
+  if (object == nullptr) return invalid({}, "the body must be a JSON object");
+  if (route.body == AdminBody::none && !object->empty()) {
+    const std::string name(object->begin()->key().data(), object->begin()->key().size());
+    return invalid(name, fmt::format("{}: is not a field here; this call takes no body", name));
+  }
+  return value;
+}
+
+// The one Idempotency-Key of a request, if it has the form of one.
+std::optional<std::string> idempotency_key(const AdminHead& head) {
+  if (head.count("Idempotency-Key") != 1) return std::nullopt;
+  const auto key = view_of(head["Idempotency-Key"]);
+  const auto is_visible = [](char c) { return c > 0x20 && c < 0x7f; };
+  if (key.empty() || key.size() > billing::kIdempotencyKeyBytesMax) return std::nullopt;
+  if (!std::all_of(key.begin(), key.end(), is_visible)) return std::nullopt;
+  return std::string(key);
+}
+
+std::string_view path_of(const AdminHead& head) {
+  const auto target = view_of(head.target());
+  return target.substr(0, target.find('?'));
+}
+
+// What makes two requests the same: method, path and the value of the body, however it was spelt.
+std::string fingerprint(const AdminHead& head, const boost::json::value& body) {
+  const auto text = fmt::format("{}\n{}\n{}", view_of(head.method_string()), path_of(head), canonical_json(body));
+  const auto digest = sha256(text);
+  return to_hex({reinterpret_cast<const char*>(digest.data()), digest.size()});
+}
+
+// A key in use for as long as its first request runs, whatever way that ends.
+class KeyInUse {
+ public:
+  KeyInUse(std::unordered_set<std::string>& keys, const std::string& key) : keys_(keys), key_(key) {
+    taken_ = keys_.insert(key_).second;
+  }
+  KeyInUse(const KeyInUse&) = delete;
+  KeyInUse& operator=(const KeyInUse&) = delete;
+  ~KeyInUse() {
+    if (taken_) keys_.erase(key_);
+  }
+  [[nodiscard]] bool taken() const noexcept { return taken_; }
+
+ private:
+  std::unordered_set<std::string>& keys_;
+  std::string key_;
+  bool taken_ = false;
+};
+
+AdminAnswer from_stored(const billing::StoredAnswer& stored, bool replayed) {
+  AdminAnswer answer;
+  answer.status = stored.status;
+  answer.body = stored.body;
+  if (stored.status >= 400) answer.content_type = "application/problem+json";
+  answer.replayed = replayed;
+  return answer;
+}
+}  // namespace
+
+AdminApi::AdminApi(AdminContext context, std::string token, BillingThread& billing)
+    : context_(std::move(context)), token_(std::move(token)), billing_(billing) {}
+
+bool AdminApi::has_token(const AdminHead& head) const {
+  constexpr std::string_view scheme = "Bearer ";
+  if (head.count(field::authorization) != 1) return false;
+  const auto value = view_of(head[field::authorization]);
+  if (value.size() <= scheme.size() || !beast::iequals({value.data(), scheme.size()}, "Bearer ")) return false;
+  return equal_in_constant_time(value.substr(scheme.size()), token_);
+}
+
+AdminApi::Opening AdminApi::open(const AdminHead& head) const {
+  Opening opening;
+  const auto path = path_of(head);
+  const bool is_v1 = path == "/v1" || path.starts_with("/v1/");
+  if (is_v1 && !has_token(head)) {
+    opening.refusal = problem(401, "invalid_admin_token", "Authorization: Bearer <admin token> is required");
+    return opening;
+  }
+  const auto target = view_of(head.target());
+  if (path.size() < target.size()) opening.query = target.substr(path.size() + 1);
+  opening.match = match_admin_route(view_of(head.method_string()), path);
+  if (opening.match.route != nullptr) {
+    opening.refusal = wrong_ids(opening.match);
+  } else if (!opening.match.allow.empty()) {
+    opening.refusal = problem(405, "method_not_allowed", fmt::format("this path takes {}", opening.match.allow));
+    opening.refusal->allow = opening.match.allow;
+  } else {
+    opening.refusal = problem(404, "not_found", "the admin API has no such path");
+  }
+  return opening;
+}
+
+asio::awaitable<AdminAnswer> AdminApi::answer(const AdminHead& head, const Opening& opening, const std::string& body) {
+  const AdminRoute& route = *opening.match.route;
+  if (!body.empty() && head.count(field::content_type) != 0 && !is_json_type(view_of(head[field::content_type]))) {
+    co_return problem(415, "unsupported_media_type", "the body must be application/json");
+  }
+  auto query = AdminQuery::parse(opening.query);
+  if (query.has_error()) co_return problem(query.error());
+  if (auto refusal = wrong_query(route, *query)) co_return *std::move(refusal);
+  auto value = read_body(route, body);
+  if (value.has_error()) co_return problem(value.error());
+  const AdminRequest request{opening.match.ids, *std::move(query), *std::move(value)};
+  if (route.thread == AdminThread::server) co_return route.handler(context_, request);
+  if (route.idempotent) {
+    auto once = answer_once(head, route, request);
+    co_return co_await std::move(once);
+  }
+  auto work = [&] { return route.handler(context_, request); };
+  co_return co_await billing_.run(work);
+}
+
+asio::awaitable<AdminAnswer> AdminApi::answer_once(const AdminHead& head, const AdminRoute& route,
+                                                   const AdminRequest& request) {
+  const auto key = idempotency_key(head);
+  if (!key) {
+    co_return problem(400, "idempotency_key_required",
+                      fmt::format("this call moves money: send an Idempotency-Key of 1 to {} visible ASCII characters",
+                                  billing::kIdempotencyKeyBytesMax),
+                      "Idempotency-Key");
+  }
+  const KeyInUse in_use(keys_in_use_, *key);
+  if (!in_use.taken()) {
+    co_return problem(409, "idempotency_key_in_use", "a request with this Idempotency-Key is still running");
+  }
+  const auto print = fingerprint(head, request.body);
+  auto work = [&]() -> AdminAnswer {
+    bool ran = false;
+    const auto stored = context_.core.once(*key, print, [&] {
+      ran = true;
+      const auto answer = route.handler(context_, request);
+      return billing::StoredAnswer{answer.status, answer.body};
+    });
+    return stored.has_error() ? problem(stored.error()) : from_stored(*stored, !ran);
+  };
+  co_return co_await billing_.run(work);
+}
+
+}  // namespace tollgate::gateway

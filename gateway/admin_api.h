@@ -1,0 +1,45 @@
+// What happens to one request of the admin API between its head and its answer: token, route, checks, idempotency,
+// and the handler on the right thread. It does not read or write sockets; admin_server.cc does.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/beast/http/message.hpp>
+#include <optional>
+#include <string>
+#include <unordered_set>
+
+#include "gateway/admin_message.h"
+#include "gateway/admin_routes.h"
+#include "gateway/billing_thread.h"
+
+namespace tollgate::gateway {
+
+using AdminHead = boost::beast::http::request_header<>;
+
+class AdminApi {
+ public:
+  AdminApi(AdminContext context, std::string token, BillingThread& billing);
+
+  // Decided by the head alone, so that a body is only read for a caller who may send it.
+  struct Opening {
+    AdminMatch match;
+    std::string query;                   // the target after '?', as sent
+    std::optional<AdminAnswer> refusal;  // then there is nothing more to do
+  };
+  [[nodiscard]] Opening open(const AdminHead& head) const;
+
+  // After open() without a refusal. Server thread.
+  boost::asio::awaitable<AdminAnswer> answer(const AdminHead& head, const Opening& opening, const std::string& body);
+
+ private:
+  [[nodiscard]] bool has_token(const AdminHead& head) const;
+  boost::asio::awaitable<AdminAnswer> answer_once(const AdminHead& head, const AdminRoute& route,
+                                                  const AdminRequest& request);
+
+  AdminContext context_;
+  std::string token_;
+  BillingThread& billing_;
+  std::unordered_set<std::string> keys_in_use_;  // Idempotency-Keys whose first request runs; server thread only
+};
+
+}  // namespace tollgate::gateway

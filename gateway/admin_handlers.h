@@ -1,0 +1,65 @@
+// The handlers of the admin API's calls, grouped by subject in admin_<subject>.cc; admin_routes.cc is their only user.
+// They run on the billing thread unless their route says otherwise, and trust what their route has checked.
+#pragma once
+
+#include "gateway/admin_message.h"
+#include "gateway/admin_views.h"
+
+namespace tollgate::gateway::handlers {
+
+// admin_services.cc
+AdminAnswer put_service(AdminContext&, const AdminRequest&);
+AdminAnswer get_service(AdminContext&, const AdminRequest&);
+AdminAnswer list_services(AdminContext&, const AdminRequest&);
+AdminAnswer delete_service(AdminContext&, const AdminRequest&);
+AdminAnswer get_catalog(AdminContext&, const AdminRequest&);
+
+// admin_accounts.cc
+AdminAnswer put_account(AdminContext&, const AdminRequest&);
+AdminAnswer get_account(AdminContext&, const AdminRequest&);
+AdminAnswer list_accounts(AdminContext&, const AdminRequest&);
+AdminAnswer create_key(AdminContext&, const AdminRequest&);
+AdminAnswer list_keys(AdminContext&, const AdminRequest&);
+AdminAnswer revoke_key(AdminContext&, const AdminRequest&);
+AdminAnswer create_deposit(AdminContext&, const AdminRequest&);
+AdminAnswer list_transfers(AdminContext&, const AdminRequest&);
+
+// admin_subscriptions.cc
+AdminAnswer put_subscription(AdminContext&, const AdminRequest&);
+AdminAnswer get_subscription(AdminContext&, const AdminRequest&);
+AdminAnswer list_subscriptions(AdminContext&, const AdminRequest&);
+AdminAnswer buy_qps_pack(AdminContext&, const AdminRequest&);
+
+// admin_usage.cc
+AdminAnswer list_usage(AdminContext&, const AdminRequest&);
+AdminAnswer open_epoch(AdminContext&, const AdminRequest&);
+AdminAnswer report_usage(AdminContext&, const AdminRequest&);
+
+// admin_system.cc
+AdminAnswer get_audit(AdminContext&, const AdminRequest&);
+AdminAnswer get_clock(AdminContext&, const AdminRequest&);
+AdminAnswer set_clock(AdminContext&, const AdminRequest&);
+AdminAnswer get_metrics(AdminContext&, const AdminRequest&);
+AdminAnswer get_healthz(AdminContext&, const AdminRequest&);
+AdminAnswer get_readyz(AdminContext&, const AdminRequest&);
+
+// What most handlers end with: the view of a result, or its fault as a problem.
+template <class T, class View>
+AdminAnswer answer_with(int status, const Result<T>& result, View view_of) {
+  if (result.has_error()) return problem(result.error());
+  return json_answer(status, view_of(*result));
+}
+
+inline constexpr auto kAsView = [](const auto& item) { return view(item); };
+
+// A list: `read(after, limit)` gives a Result<Page<T>>.
+template <class Read, class View>
+AdminAnswer answer_with_page(const AdminQuery& query, Read read, View view_of) {
+  const auto limit = query.limit();
+  if (limit.has_error()) return problem(limit.error());
+  const auto page = read(query.after(), *limit);
+  if (page.has_error()) return problem(page.error());
+  return json_answer(200, page_view(*page, view_of));
+}
+
+}  // namespace tollgate::gateway::handlers

@@ -1,0 +1,101 @@
+#include "gateway/admin_routes.h"
+
+#include <array>
+
+#include "gateway/admin_handlers.h"
+
+namespace tollgate::gateway {
+namespace {
+using namespace handlers;
+
+constexpr std::size_t kUsageBodyBytesMax = 16 * 1024 * 1024;
+constexpr auto kNone = AdminBody::none;
+constexpr auto kOptional = AdminBody::optional;
+constexpr auto kRequired = AdminBody::required;
+
+const std::vector<std::string_view> kPages = {"after", "limit"};
+
+// clang-format off
+const std::array kRoutes = {
+    AdminRoute{"GET", "/v1/catalog", get_catalog},
+
+    AdminRoute{"GET", "/v1/services", list_services, kNone, kPages},
+    AdminRoute{"PUT", "/v1/services/{service}", put_service, kRequired},
+    AdminRoute{"GET", "/v1/services/{service}", get_service},
+    AdminRoute{"DELETE", "/v1/services/{service}", delete_service},
+
+    AdminRoute{"GET", "/v1/accounts", list_accounts, kNone, kPages},
+    AdminRoute{"PUT", "/v1/accounts/{account}", put_account, kRequired},
+    AdminRoute{"GET", "/v1/accounts/{account}", get_account},
+    AdminRoute{"POST", "/v1/accounts/{account}/keys", create_key, kOptional},
+    AdminRoute{"GET", "/v1/accounts/{account}/keys", list_keys, kNone, kPages},
+    AdminRoute{"DELETE", "/v1/accounts/{account}/keys/{key}", revoke_key},
+    AdminRoute{.method = "POST", .pattern = "/v1/accounts/{account}/deposits", .handler = create_deposit,
+               .body = kRequired, .idempotent = true},
+    AdminRoute{"GET", "/v1/accounts/{account}/transfers", list_transfers, kNone, kPages},
+
+    AdminRoute{"GET", "/v1/accounts/{account}/subscriptions", list_subscriptions, kNone, kPages},
+    AdminRoute{"PUT", "/v1/accounts/{account}/subscriptions/{service}", put_subscription, kRequired},
+    AdminRoute{"GET", "/v1/accounts/{account}/subscriptions/{service}", get_subscription},
+    AdminRoute{.method = "POST", .pattern = "/v1/accounts/{account}/subscriptions/{service}/qps-packs",
+               .handler = buy_qps_pack, .body = kRequired, .idempotent = true},
+
+    AdminRoute{"GET", "/v1/accounts/{account}/usage", list_usage, kNone, {"service", "from", "to", "after", "limit"}},
+    AdminRoute{"POST", "/v1/gateways/{gateway}/epochs", open_epoch},
+    AdminRoute{.method = "POST", .pattern = "/v1/usage", .handler = report_usage, .body = kRequired,
+               .body_bytes_max = kUsageBodyBytesMax},
+
+    AdminRoute{"GET", "/v1/audit", get_audit},
+    AdminRoute{"GET", "/v1/clock", get_clock},
+    AdminRoute{"POST", "/v1/clock", set_clock, kRequired},
+
+    AdminRoute{.method = "GET", .pattern = "/metrics", .handler = get_metrics,
+               .thread = AdminThread::server, .with_token = false},
+    AdminRoute{.method = "GET", .pattern = "/healthz", .handler = get_healthz,
+               .thread = AdminThread::server, .with_token = false},
+    AdminRoute{.method = "GET", .pattern = "/readyz", .handler = get_readyz,
+               .thread = AdminThread::server, .with_token = false},
+};
+// clang-format on
+
+std::string_view take_part(std::string_view& path) {
+  path.remove_prefix(1);  // the '/'
+  const auto part = path.substr(0, path.find('/'));
+  path.remove_prefix(part.size());
+  return part;
+}
+
+bool matches(std::string_view pattern, std::string_view path, std::map<std::string, std::string, std::less<>>& ids) {
+  ids.clear();
+  while (!pattern.empty() && !path.empty()) {
+    const auto wanted = take_part(pattern);
+    const auto part = take_part(path);
+    if (wanted.starts_with('{')) {
+      if (part.empty()) return false;
+      ids.emplace(wanted.substr(1, wanted.size() - 2), part);
+    } else if (wanted != part) {
+      return false;
+    }
+  }
+  return pattern.empty() && path.empty();
+}
+}  // namespace
+
+std::span<const AdminRoute> admin_routes() { return kRoutes; }
+
+AdminMatch match_admin_route(std::string_view method, std::string_view path) {
+  AdminMatch match;
+  if (!path.starts_with('/')) return match;
+  for (const auto& route : kRoutes) {
+    if (!matches(route.pattern, path, match.ids)) continue;
+    if (route.method == method) {
+      match.route = &route;
+      match.allow.clear();
+      return match;
+    }
+    match.allow += (match.allow.empty() ? "" : ", ") + std::string(route.method);
+  }
+  return match;
+}
+
+}  // namespace tollgate::gateway

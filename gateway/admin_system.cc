@@ -1,0 +1,65 @@
+// Admin API: what concerns the process and the books as a whole: audit, clock, metrics and probes.
+#include <algorithm>
+
+#include "gateway/admin_handlers.h"
+#include "gateway/json_reader.h"
+
+namespace tollgate::gateway::handlers {
+namespace {
+AdminAnswer plain_text(std::string text) {
+  AdminAnswer answer;
+  answer.body = std::move(text);
+  answer.content_type = "text/plain; charset=utf-8";
+  return answer;
+}
+
+AdminAnswer clock_not_manual() {
+  return problem(409, "clock_not_manual",
+                 "this is the system's clock; only billing.clock=manual, for tests, can be seen and set here");
+}
+
+AdminAnswer shown(const Clock& clock) {
+  boost::json::object body;
+  body["now"] = format_time(clock.now());
+  return json_answer(200, body);
+}
+}  // namespace
+
+AdminAnswer get_audit(AdminContext& context, const AdminRequest&) {
+  const auto invariants = context.core.audit();
+  boost::json::object body;
+  body["ok"] = std::all_of(invariants.begin(), invariants.end(), [](const auto& each) { return each.ok; });
+  auto& shown_invariants = body["invariants"].emplace_array();
+  for (const auto& invariant : invariants) shown_invariants.emplace_back(view(invariant));
+  return json_answer(200, body);
+}
+
+AdminAnswer get_clock(AdminContext& context, const AdminRequest&) {
+  return context.manual_clock == nullptr ? clock_not_manual() : shown(*context.manual_clock);
+}
+
+AdminAnswer set_clock(AdminContext& context, const AdminRequest& request) {
+  if (context.manual_clock == nullptr) return clock_not_manual();
+  ObjectReader body(request.body);
+  const auto now = body.instant("now");
+  if (body.has("now") && now < context.manual_clock->now()) body.refuse("now", "time does not go backwards");
+  if (const auto fault = body.finish()) return problem(*fault);
+  context.manual_clock->set(now);
+  if (context.run_due) context.run_due(now);
+  return shown(*context.manual_clock);
+}
+
+AdminAnswer get_metrics(AdminContext& context, const AdminRequest&) {
+  auto answer = plain_text(context.traffic.metrics());
+  answer.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  return answer;
+}
+
+AdminAnswer get_healthz(AdminContext&, const AdminRequest&) { return plain_text("ok\n"); }
+
+AdminAnswer get_readyz(AdminContext& context, const AdminRequest&) {
+  const auto why = context.traffic.not_ready_because();
+  return why.empty() ? plain_text("ready\n") : problem(503, "not_ready", why);
+}
+
+}  // namespace tollgate::gateway::handlers

@@ -1,0 +1,99 @@
+#include "gateway/admin_token.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "base/ids.h"
+
+namespace tollgate::gateway {
+namespace {
+
+constexpr std::size_t kTokenBytesMax = 512;
+constexpr std::size_t kGeneratedBytes = 32;
+
+Fault token_fault(std::string message) {
+  return {FaultKind::invalid, "invalid_admin_token", std::move(message), "admin_token_file"};
+}
+
+bool is_token(std::string_view text) noexcept {
+  const auto is_visible = [](char c) { return c > 0x20 && c < 0x7f; };
+  return !text.empty() && text.size() <= kTokenBytesMax && std::all_of(text.begin(), text.end(), is_visible);
+}
+
+class File {
+ public:
+  File(const std::string& path, int flags, mode_t mode = 0) : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  ~File() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  [[nodiscard]] int fd() const noexcept { return fd_; }
+
+ private:
+  int fd_;
+};
+
+Result<AdminToken> read_token(const std::string& path) {
+  const File file(path, O_RDONLY);
+  if (file.fd() < 0) return token_fault(fmt::format("cannot read the admin token from {}: {}", path, std::strerror(errno)));
+  struct stat status {};
+  if (::fstat(file.fd(), &status) != 0) return token_fault(fmt::format("{}: {}", path, std::strerror(errno)));
+  // Read access for the group is how orchestrators mount secrets for a service; nothing beyond that.
+  if ((status.st_mode & (S_IRWXO | S_IWGRP)) != 0) {
+    return token_fault(fmt::format("{} can be read or changed by others (mode {:04o}): chmod 600 it", path,
+                                   status.st_mode & 07777));
+  }
+  std::string text(kTokenBytesMax + 3, '\0');
+  const auto size = ::read(file.fd(), text.data(), text.size());
+  if (size < 0) return token_fault(fmt::format("{}: {}", path, std::strerror(errno)));
+  text.resize(static_cast<std::size_t>(size));
+  while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
+  if (!is_token(text)) {
+    return token_fault(fmt::format("{} must hold one token of 1 to {} visible ASCII characters", path, kTokenBytesMax));
+  }
+  return AdminToken{std::move(text), path, false};
+}
+
+Result<AdminToken> make_token(const std::string& path) {
+  const AdminToken made{random_hex(kGeneratedBytes), path, true};
+  const std::string line = made.token + "\n";
+  const File file(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  const auto size = static_cast<ssize_t>(line.size());
+  if (file.fd() < 0 || ::write(file.fd(), line.data(), line.size()) != size || ::fsync(file.fd()) != 0) {
+    const int reason = errno;
+    if (file.fd() >= 0) ::unlink(path.c_str());
+    return token_fault(fmt::format("cannot write the admin token to {}: {}", path, std::strerror(reason)));
+  }
+  return made;
+}
+}  // namespace
+
+Result<AdminToken> load_admin_token(const Config& config) {
+  const char* given = std::getenv("TOLLGATE_ADMIN_TOKEN");
+  if (given != nullptr && *given != '\0') {
+    if (is_token(given)) return AdminToken{given, "TOLLGATE_ADMIN_TOKEN", false};
+    return token_fault(fmt::format("TOLLGATE_ADMIN_TOKEN must be 1 to {} visible ASCII characters", kTokenBytesMax));
+  }
+  if (!config.admin_token_file.empty()) return read_token(config.admin_token_file);
+
+  std::error_code error;
+  if (!std::filesystem::exists(config.data_dir, error) && std::filesystem::create_directories(config.data_dir, error)) {
+    std::filesystem::permissions(config.data_dir, std::filesystem::perms::owner_all, error);
+  }
+  const std::string path = config.data_dir + "/admin-token";
+  auto token = std::filesystem::exists(path, error) ? read_token(path) : make_token(path);
+  if (token.has_value()) spdlog::info("the admin token is {} {}", token->generated ? "new, and in" : "in", path);
+  return token;
+}
+
+}  // namespace tollgate::gateway

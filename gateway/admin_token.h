@@ -1,0 +1,23 @@
+// The admin token: where it comes from, and its making at a first start.
+// It does not check requests; admin_api.cc does.
+#pragma once
+
+#include <string>
+
+#include "base/fault.h"
+#include "gateway/config.h"
+
+namespace tollgate::gateway {
+
+struct AdminToken {
+  std::string token;
+  std::string source;     // "TOLLGATE_ADMIN_TOKEN", or the file's path
+  bool generated = false; // now, into that file
+};
+
+// TOLLGATE_ADMIN_TOKEN as it is; else config.admin_token_file; else data_dir/admin-token, which is made with mode
+// 0600 (and the folder with 0700) if it is not there. Logs where the token is, never the token. Faults: a token of
+// no or of other than visible ASCII characters, a file that others may read or that cannot be read or written.
+Result<AdminToken> load_admin_token(const Config& config);
+
+}  // namespace tollgate::gateway

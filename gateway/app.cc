@@ -1,0 +1,184 @@
+#include "gateway/app.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+
+#include <boost/asio/post.hpp>
+#include <csignal>
+#include <future>
+
+#include "gateway/app_log.h"
+#include "gateway/app_serve.h"
+
+namespace tollgate::gateway {
+namespace {
+// As many descriptors as the system lets us have: two for each call in flight, one for each idle client.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    (void)::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+}  // namespace
+
+int run_serve(const Config& config, const ConfigSource& source) {
+  set_up_log(config.log);
+  raise_descriptor_limit();
+  std::signal(SIGPIPE, SIG_IGN);
+  Serve serve(config, source);
+  if (const auto started = serve.start(); !started) {
+    spdlog::error("cannot start: {} ({})", started.error().message, started.error().code);
+    return 1;
+  }
+  serve.run();
+  return 0;
+}
+
+void Serve::run() {
+  wait_for_signal();
+  main_.run();
+  spdlog::info("stopped");
+}
+
+void Serve::wait_for_signal() {
+  signals_.async_wait([this](const error_code& error, int signal) {
+    if (error) return;
+    if (signal == SIGHUP) {
+      reload();
+    } else if (!draining_.load(std::memory_order_relaxed)) {
+      begin_drain();
+    } else {
+      spdlog::warn("second signal: ending what is still in flight");
+      for (auto& worker : workers_) worker->post([raw = worker.get()] { raw->abandon(); });
+    }
+    wait_for_signal();
+  });
+}
+
+// No new calls; those in flight end in their time, and after drain_ms are ended.
+void Serve::begin_drain() {
+  draining_.store(true, std::memory_order_relaxed);
+  spdlog::info("draining: finishing what is in flight, at most {} ms", config_->timeouts.drain_ms);
+  for (auto& worker : workers_) worker->post([raw = worker.get()] { raw->begin_drain(); });
+  drain_timer_.expires_after(std::chrono::milliseconds(config_->timeouts.drain_ms));
+  drain_timer_.async_wait([this](const error_code& error) {
+    if (error) return;
+    spdlog::warn("drain_ms is over: ending what is still in flight");
+    for (auto& worker : workers_) worker->post([raw = worker.get()] { raw->abandon(); });
+  });
+  std::thread([this] {
+    for (auto& worker : workers_) worker->join();
+    asio::post(main_, [this] {
+      drain_timer_.cancel();
+      signals_.cancel();
+      main_.stop();
+    });
+  }).detach();
+}
+
+void Serve::reload() {
+  LoadedConfig loaded = load_config(source_.path, source_.sets);
+  if (!loaded.faults.empty()) {
+    for (const auto& fault : loaded.faults) spdlog::error("{}: {}", fault.where, fault.message);
+    spdlog::error("the configuration is unchanged: {} faults", loaded.faults.size());
+    reloads_bad_.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  Config& fresh = loaded.config;
+  const bool fixed_changed = fresh.listen != config_->listen || fresh.admin_listen != config_->admin_listen ||
+                             fresh.data_dir != config_->data_dir || fresh.gateway != config_->gateway ||
+                             fresh.workers != config_->workers || fresh.billing.clock != config_->billing.clock ||
+                             fresh.journal.slots != config_->journal.slots ||
+                             fresh.log.access_log != config_->log.access_log;
+  if (fixed_changed) spdlog::warn("addresses, data_dir, gateway, workers, journal.slots, billing and log.access_log take a restart");
+  set_up_log(fresh.log);
+  if (access_log_) access_log_->reopen();
+  config_ = std::make_shared<const Config>(std::move(fresh));
+  for (auto& worker : workers_) {
+    worker->post([raw = worker.get(), config = config_] { raw->set_config(config); });
+  }
+  reloads_good_.fetch_add(1, std::memory_order_relaxed);
+  spdlog::info("configuration reloaded");
+}
+
+// ---- what the admin API asks ----
+
+std::int32_t Serve::in_flight(std::uint32_t subscription) {
+  const limiter::Subscription* known = directory_->by_number(subscription);
+  return known == nullptr ? 0 : known->in_flight.load(std::memory_order_relaxed);
+}
+
+void Serve::flush_usage() { collect_usage(); }
+
+std::string Serve::metrics() { return metrics_->text(); }
+
+std::string Serve::not_ready_because() {
+  if (draining_.load(std::memory_order_relaxed)) return "draining";
+  if (!ready_.load(std::memory_order_relaxed)) return "starting";
+  if (journal_failing_.load(std::memory_order_relaxed)) return "the journal cannot be written to the disk";
+  return {};
+}
+
+// ---- recurring work ----
+
+void Serve::collect_usage() {
+  const Clock& clock = plane_->clock;
+  const auto collected = collector_->collect(hour_of(clock.now()));
+  unacknowledged_points_.store(collector_->unacknowledged().count(), std::memory_order_relaxed);
+  if (!collected) {
+    collect_failures_.fetch_add(1, std::memory_order_relaxed);
+    spdlog::error("usage is kept in the journal, the store did not take it: {}", collected.error().message);
+  }
+}
+
+void Serve::schedule_collection() {
+  collect_timer_->expires_after(std::chrono::milliseconds(config_->journal.collect_interval_ms));
+  collect_timer_->async_wait([this](const error_code& error) {
+    if (error) return;
+    collect_usage();
+    quiescence_->collect();
+    const auto counts = core_->account_counts();
+    accounts_active_.store(counts.active, std::memory_order_relaxed);
+    accounts_arrears_.store(counts.arrears, std::memory_order_relaxed);
+    schedule_collection();
+  });
+}
+
+void Serve::run_due(WallTime now) {
+  if (now < manual_now_) {
+    for (auto& worker : workers_) worker->post([raw = worker.get()] { raw->forget_hours(); });
+  }
+  manual_now_ = now;
+}
+
+void Serve::sync_journal() {
+  while (!stop_journal_.load(std::memory_order_relaxed)) {
+    const std::int64_t begun = steady_now().time_since_epoch().count();
+    const bool good = journal_->sync();
+    if (good) last_sync_ns_.store(begun, std::memory_order_relaxed);
+    if (good == journal_failing_.load(std::memory_order_relaxed)) {
+      journal_failing_.store(!good, std::memory_order_relaxed);
+      if (good) {
+        spdlog::info("the journal can be written again");
+      } else {
+        spdlog::error("the journal cannot be written to the disk");
+      }
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(config_->journal.sync_interval_ms));
+  }
+}
+
+void Serve::publish_service(const std::string& id, const std::shared_ptr<const ServiceConfig>& service) {
+  for (auto& worker : workers_) {
+    worker->post([raw = worker.get(), id, service] {
+      if (service) {
+        raw->put_service(service);
+      } else {
+        raw->remove_service(id);
+      }
+    });
+  }
+}
+
+}  // namespace tollgate::gateway

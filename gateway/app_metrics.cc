@@ -1,0 +1,56 @@
+// The metrics that are read from wherever the truth is, when Prometheus asks.
+#include "gateway/app_serve.h"
+
+namespace tollgate::gateway {
+namespace {
+double value_of(const std::atomic<std::int64_t>& number) {
+  return static_cast<double>(number.load(std::memory_order_relaxed));
+}
+}  // namespace
+
+void Serve::add_metrics() {
+  using meter::ReadMetric;
+  const auto gauge = [this](const char* name, const char* help, std::function<double()> read,
+                            std::vector<std::pair<std::string, std::string>> labels = {}) {
+    metrics_->add(ReadMetric{name, help, false, std::move(labels), std::move(read)});
+  };
+  const auto counter = [this](const char* name, const char* help, std::function<double()> read,
+                              std::vector<std::pair<std::string, std::string>> labels = {}) {
+    metrics_->add(ReadMetric{name, help, true, std::move(labels), std::move(read)});
+  };
+  const auto of_workers = [this](const meter::Cell meter::WorkerCells::*which) {
+    return [this, which] {
+      std::int64_t sum = 0;
+      for (std::size_t i = 0; i < workers_.size(); ++i) sum += (metrics_->worker(i).*which).load();
+      return static_cast<double>(sum);
+    };
+  };
+  gauge("client_connections", "Client connections open now.", of_workers(&meter::WorkerCells::client_connections));
+  counter("client_connections_refused_total", "Client connections closed at once: too many, or no descriptors.",
+          of_workers(&meter::WorkerCells::connections_refused));
+  counter("access_log_dropped_total", "Access log lines dropped because the queue was full.",
+          of_workers(&meter::WorkerCells::access_log_dropped));
+  constexpr const char* slots_help = "Slots of the journal: used, free, or damaged and set aside.";
+  gauge("journal_slots", slots_help, [this] { return static_cast<double>(journal_->slots_used()); }, {{"state", "used"}});
+  gauge("journal_slots", slots_help,
+        [this] { return static_cast<double>(journal_->slots_total() - journal_->slots_used()); }, {{"state", "free"}});
+  gauge("journal_slots", slots_help, [this] { return static_cast<double>(journal_->slots_damaged()); },
+        {{"state", "damaged"}});
+  gauge("journal_unsynced_seconds", "Age of the oldest count that a power cut could take.", [this] {
+    const std::int64_t last = last_sync_ns_.load(std::memory_order_relaxed);
+    return last == 0 ? 0 : static_cast<double>(steady_now().time_since_epoch().count() - last) / 1e9;
+  });
+  gauge("usage_unacknowledged_points", "Points counted that the billing core has not taken yet.",
+        [this] { return value_of(unacknowledged_points_); });
+  counter("usage_report_failures_total", "Rounds in which the billing core did not take the usage.",
+          [this] { return value_of(collect_failures_); });
+  constexpr const char* accounts_help = "Accounts, by state.";
+  gauge("accounts", accounts_help, [this] { return value_of(accounts_active_); }, {{"state", "active"}});
+  gauge("accounts", accounts_help, [this] { return value_of(accounts_arrears_); }, {{"state", "arrears"}});
+  constexpr const char* reloads_help = "Configuration reloads, by result.";
+  counter("config_reloads_total", reloads_help, [this] { return value_of(reloads_good_); }, {{"result", "succeeded"}});
+  counter("config_reloads_total", reloads_help, [this] { return value_of(reloads_bad_); }, {{"result", "failed"}});
+  gauge("build_info", "Always 1; the version is in the label.", [] { return 1.0; }, {{"version", TOLLGATE_VERSION}});
+}
+
+}  // namespace tollgate::gateway

@@ -1,0 +1,109 @@
+// The running process as one object: its parts by value in the order in which they depend on each other.
+// app.cc starts and stops it; nobody else sees it.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "billing/core.h"
+#include "billing/store.h"
+#include "gateway/access_log.h"
+#include "gateway/admin_server.h"
+#include "gateway/app_entitlements.h"
+#include "gateway/billing_thread.h"
+#include "gateway/config.h"
+#include "gateway/traffic.h"
+#include "gateway/worker.h"
+#include "meter/collector.h"
+#include "meter/journal.h"
+#include "meter/metrics.h"
+
+namespace tollgate::gateway {
+
+class Serve final : public Traffic {
+ public:
+  Serve(const Config& config, const ConfigSource& source);
+  ~Serve() override;
+
+  Result<void> start();
+  void run();  // until the drain has ended
+
+  // ---- Traffic ----
+  std::int32_t in_flight(std::uint32_t subscription) override;
+  void flush_usage() override;
+  std::string metrics() override;
+  std::string not_ready_because() override;
+
+ private:
+  // Start, in order.
+  Result<void> prepare_data_dir();
+  Result<void> load_price_lists();
+  Result<void> open_stores();
+  Result<void> start_billing();    // on the billing thread: epoch, what the journal still holds, entitlements
+  Result<void> start_workers();
+  Result<void> start_admin();
+  void add_metrics();
+
+  // Recurring.
+  void collect_usage();            // billing thread
+  void schedule_collection();      // billing thread
+  void sync_journal();             // its own thread
+  void run_due(WallTime now);      // billing thread: the manual clock was moved
+
+  // Signals and the end.
+  void wait_for_signal();
+  void begin_drain();
+  void wait_for_workers();
+  void reload();
+  void publish_service(const std::string& id, const std::shared_ptr<const ServiceConfig>& service);
+
+  const ConfigSource source_;
+  std::shared_ptr<const Config> config_;  // main thread only; workers hold their own
+  asio::io_context main_{1};
+  asio::signal_set signals_{main_};
+  asio::steady_timer drain_timer_{main_};
+
+  SystemClock system_clock_;
+  std::optional<ManualClock> manual_clock_;
+  WallTime manual_now_;
+  std::optional<billing::Catalog> own_catalog_;
+  std::vector<billing::Plan> own_plans_;
+  const billing::Catalog* catalog_ = nullptr;
+  const std::vector<billing::Plan>* plans_ = nullptr;
+
+  std::unique_ptr<billing::Store> store_;
+  std::unique_ptr<meter::Journal> journal_;
+  std::optional<limiter::Quiescence> quiescence_;
+  std::optional<limiter::Directory> directory_;
+  std::optional<meter::Metrics> metrics_;
+  std::unique_ptr<AccessLog> access_log_;
+  std::unique_ptr<Plane> plane_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::optional<Entitlements> entitlements_;
+  std::optional<billing::Core> core_;
+  std::optional<meter::Collector> collector_;
+  std::optional<BillingThread> billing_;
+  std::optional<asio::steady_timer> collect_timer_;
+  std::unique_ptr<AdminServer> admin_;
+  std::thread journal_thread_;
+
+  // Written by one thread each, read when metrics are scraped; each is a fact of its own, so relaxed is enough.
+  std::atomic<bool> ready_{false};
+  std::atomic<bool> draining_{false};
+  std::atomic<bool> stop_journal_{false};
+  std::atomic<bool> journal_failing_{false};
+  std::atomic<std::int64_t> last_sync_ns_{0};
+  std::atomic<std::int64_t> unacknowledged_points_{0};
+  std::atomic<std::int64_t> collect_failures_{0};
+  std::atomic<std::int64_t> accounts_active_{0};
+  std::atomic<std::int64_t> accounts_arrears_{0};
+  std::atomic<std::int64_t> reloads_good_{0};
+  std::atomic<std::int64_t> reloads_bad_{0};
+};
+
+}  // namespace tollgate::gateway

@@ -1,0 +1,202 @@
+// Starting and stopping: every part in the order in which others depend on it, and back.
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include <csignal>
+#include <fstream>
+#include <future>
+#include <sstream>
+#include <thread>
+
+#include "gateway/admin_token.h"
+#include "gateway/app_serve.h"
+#include "gateway/refusal.h"
+
+namespace tollgate::gateway {
+namespace {
+Fault start_fault(std::string message) { return {FaultKind::unavailable, "start_failed", std::move(message), ""}; }
+
+Result<std::string> read_text(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  if (!(text << file.rdbuf())) return start_fault("cannot read " + path);
+  return std::move(text).str();
+}
+
+Result<asio::ip::tcp::endpoint> parse_endpoint(const std::string& text) {
+  const auto colon = text.rfind(':');
+  std::string host = text.substr(0, colon);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  error_code error;
+  const auto address = asio::ip::make_address(host, error);
+  int port = -1;
+  if (colon != std::string::npos) port = std::atoi(text.c_str() + colon + 1);
+  if (error || port < 0 || port > 65535) return start_fault("not an address and port: " + text);
+  return asio::ip::tcp::endpoint(address, static_cast<std::uint16_t>(port));
+}
+
+// Runs `work` on the billing thread and waits: for the start, when nobody else does.
+template <class Work>
+auto run_and_wait(BillingThread& thread, Work work) {
+  std::promise<decltype(work())> done;
+  auto result = done.get_future();
+  thread.post([&] { done.set_value(work()); });
+  return result.get();
+}
+}  // namespace
+
+Serve::Serve(const Config& config, const ConfigSource& source)
+    : source_(source), config_(std::make_shared<const Config>(config)) {}
+
+Result<void> Serve::start() {
+  if (auto r = prepare_data_dir(); !r) return r;
+  if (auto r = load_price_lists(); !r) return r;
+  if (auto r = open_stores(); !r) return r;
+  const auto cores = static_cast<std::int64_t>(std::max(1U, std::thread::hardware_concurrency()));
+  const auto workers = static_cast<std::size_t>(config_->workers > 0 ? config_->workers : cores);
+  quiescence_.emplace(workers);
+  directory_.emplace(*quiescence_);
+  metrics_.emplace(workers, reason_codes());
+  if (!config_->log.access_log.empty()) {
+    auto log = AccessLog::open(config_->log.access_log, workers, static_cast<std::size_t>(config_->log.access_log_queue_bytes));
+    if (!log) return log.error();
+    access_log_ = std::move(*log);
+  }
+  const Clock& clock = manual_clock_ ? static_cast<const Clock&>(*manual_clock_) : system_clock_;
+  plane_.reset(new Plane{clock, *directory_, *quiescence_, *journal_, *metrics_, access_log_.get()});
+  for (std::size_t i = 0; i < workers; ++i) workers_.push_back(std::make_unique<Worker>(i, *plane_, config_));
+  if (auto r = start_billing(); !r) return r;
+  add_metrics();
+  // Signals before the listeners: whoever sees us ready may also tell us to stop.
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) signals_.add(signal);
+  if (auto r = start_workers(); !r) return r;
+  if (auto r = start_admin(); !r) return r;
+  journal_thread_ = std::thread([this] { sync_journal(); });
+  ready_.store(true, std::memory_order_relaxed);
+  return {};
+}
+
+Result<void> Serve::prepare_data_dir() {
+  if (::mkdir(config_->data_dir.c_str(), 0700) != 0 && errno != EEXIST) {
+    return start_fault("cannot make the data folder " + config_->data_dir + ": " + std::generic_category().message(errno));
+  }
+  if (config_->billing.clock == "manual") {
+    manual_now_ = system_clock_.now();
+    manual_clock_.emplace(manual_now_);
+    spdlog::warn("billing.clock is manual: time stands still until POST /v1/clock moves it; for tests only");
+  }
+  return {};
+}
+
+Result<void> Serve::load_price_lists() {
+  catalog_ = &billing::Catalog::built_in();
+  plans_ = &billing::built_in_plans();
+  if (!config_->billing.catalog.empty()) {
+    const auto text = read_text(config_->billing.catalog);
+    if (!text) return text.error();
+    auto parsed = billing::Catalog::parse(*text, config_->billing.catalog);
+    if (!parsed) return parsed.error();
+    catalog_ = &own_catalog_.emplace(std::move(*parsed));
+  }
+  for (const auto& path : config_->billing.plans) {
+    const auto text = read_text(path);
+    if (!text) return text.error();
+    auto parsed = billing::Plan::parse(*text, path);
+    if (!parsed) return parsed.error();
+    own_plans_.push_back(std::move(*parsed));
+    plans_ = &own_plans_;
+  }
+  return billing::check_plans(*plans_, *catalog_);
+}
+
+Result<void> Serve::open_stores() {
+  auto store = billing::open_sqlite_store(config_->data_dir);
+  if (!store) return store.error();
+  store_ = std::move(*store);
+  auto journal = meter::Journal::open(config_->data_dir + "/journal", config_->gateway,
+                                      static_cast<std::uint32_t>(config_->journal.slots));
+  if (!journal) return journal.error();
+  journal_ = std::move(*journal);
+  if (journal_->slots_damaged() > 0) {
+    spdlog::error("the journal has {} damaged slots: set aside, not counted", journal_->slots_damaged());
+  }
+  return {};
+}
+
+Result<void> Serve::start_billing() {
+  entitlements_.emplace(*directory_, [this](const std::string& id, std::shared_ptr<const ServiceConfig> service) {
+    publish_service(id, service);
+  });
+  core_.emplace(*store_, *catalog_, *plans_, plane_->clock, *entitlements_);
+  billing_.emplace();
+  collect_timer_.emplace(billing_->context());
+  return run_and_wait(*billing_, [this]() -> Result<void> {
+    const std::uint32_t epoch = core_->open_epoch(config_->gateway);
+    if (epoch == 0) return start_fault("the store gave out no epoch for gateway " + config_->gateway);
+    journal_->begin_epoch(epoch);
+    collector_.emplace(*journal_, config_->gateway,
+                       [this](const meter::UsageReport& report) { return core_->merge(report); });
+    // What an earlier process counted is merged before anything is published: used free points stay used.
+    if (auto merged = collector_->collect(hour_of(plane_->clock.now())); !merged) return merged;
+    if (auto published = core_->publish_all(); !published) return published;
+    spdlog::info("epoch {} of gateway {}", epoch, config_->gateway);
+    schedule_collection();
+    return {};
+  });
+}
+
+Result<void> Serve::start_workers() {
+  auto endpoint = parse_endpoint(config_->listen);
+  if (!endpoint) return endpoint.error();
+  for (auto& worker : workers_) {
+    if (const auto error = worker->listen(*endpoint)) {
+      return start_fault("cannot listen on " + config_->listen + ": " + error.message());
+    }
+    endpoint->port(worker->port());  // port 0: the first one's choice is for all
+  }
+  for (auto& worker : workers_) worker->start();
+  spdlog::info("serving on {}:{} with {} workers", endpoint->address().to_string(), endpoint->port(), workers_.size());
+  return {};
+}
+
+Result<void> Serve::start_admin() {
+  const auto token = load_admin_token(*config_);
+  if (!token) return token.error();
+  AdminOptions options;
+  options.listen = config_->admin_listen;
+  options.token = token->token;
+  options.run_due = [this](WallTime now) { run_due(now); };
+  try {
+    admin_ = std::make_unique<AdminServer>(options, *billing_, *core_, *this, plane_->clock,
+                                           manual_clock_ ? &*manual_clock_ : nullptr);
+  } catch (const std::exception& error) {
+    return start_fault(error.what());
+  }
+  spdlog::info("admin API on port {}", admin_->port());
+  return {};
+}
+
+// The way back. Everything counted is merged and synced once more when no worker can count any longer.
+Serve::~Serve() {
+  for (auto& worker : workers_) {
+    worker->post([raw = worker.get()] {
+      raw->begin_drain();
+      raw->abandon();
+    });
+  }
+  for (auto& worker : workers_) worker->join();
+  admin_.reset();
+  if (billing_) {
+    run_and_wait(*billing_, [this] {
+      if (collect_timer_) collect_timer_->cancel();
+      if (collector_) collect_usage();
+      return 0;
+    });
+    billing_->stop();
+  }
+  stop_journal_.store(true, std::memory_order_relaxed);
+  if (journal_thread_.joinable()) journal_thread_.join();
+  workers_.clear();
+}
+
+}  // namespace tollgate::gateway

@@ -1,0 +1,97 @@
+// Blocks of memory that sessions borrow from their worker, and a window over one of them. Idle connections hold
+// none, so ten thousand of them cost little.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tollgate::gateway {
+
+inline constexpr std::size_t kSmallBlock = 8 * 1024;    // a usual head with a small body
+inline constexpr std::size_t kLargeBlock = 64 * 1024;   // bodies: fewer system calls per byte
+
+// Freed blocks of one size for reuse on one thread.
+class BlockPool {
+ public:
+  explicit BlockPool(std::size_t block_bytes, std::size_t keep) : block_bytes_(block_bytes), keep_(keep) {}
+  [[nodiscard]] std::unique_ptr<char[]> take() {
+    if (free_.empty()) return std::make_unique_for_overwrite<char[]>(block_bytes_);
+    auto block = std::move(free_.back());
+    free_.pop_back();
+    return block;
+  }
+  void give(std::unique_ptr<char[]> block) {
+    if (free_.size() < keep_) free_.push_back(std::move(block));
+  }
+  [[nodiscard]] std::size_t block_bytes() const noexcept { return block_bytes_; }
+
+ private:
+  std::size_t block_bytes_;
+  std::size_t keep_;
+  std::vector<std::unique_ptr<char[]>> free_;
+};
+
+// Bytes between begin and end of a borrowed block; reading appends at the end, parsing takes from the front.
+class Buffer {
+ public:
+  Buffer() = default;
+  ~Buffer() { release(); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  [[nodiscard]] bool has_block() const noexcept { return block_ != nullptr; }
+  [[nodiscard]] std::size_t size() const noexcept { return end_ - begin_; }
+  [[nodiscard]] bool empty() const noexcept { return begin_ == end_; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] std::string_view view() const noexcept { return {block_.get() + begin_, size()}; }
+  [[nodiscard]] std::span<char> bytes() noexcept { return {block_.get() + begin_, size()}; }
+  [[nodiscard]] std::span<char> space() noexcept { return {block_.get() + end_, capacity_ - end_}; }
+  void append(std::size_t n) noexcept { end_ += n; }
+  void consume(std::size_t n) noexcept {
+    begin_ += n;
+    if (begin_ == end_) begin_ = end_ = 0;
+  }
+  void clear() noexcept { begin_ = end_ = 0; }
+
+  // Borrows a block of `pool`, or moves what is held into one that is larger. Views into the old block are void.
+  void use(BlockPool& pool) { move_to(pool.take(), pool.block_bytes(), &pool); }
+  // A block of its own, for the rare head that is larger than any pool's.
+  void use_own(std::size_t bytes) { move_to(std::make_unique_for_overwrite<char[]>(bytes), bytes, nullptr); }
+  // Makes room at the end by moving what is held to the front. Views are void.
+  void compact() noexcept {
+    if (begin_ == 0) return;
+    std::memmove(block_.get(), block_.get() + begin_, size());
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  void release() {
+    if (block_ && pool_ != nullptr) pool_->give(std::move(block_));
+    block_.reset();
+    pool_ = nullptr;
+    capacity_ = begin_ = end_ = 0;
+  }
+
+ private:
+  void move_to(std::unique_ptr<char[]> block, std::size_t bytes, BlockPool* pool) {
+    const std::size_t held = size();
+    if (held > 0) std::memcpy(block.get(), block_.get() + begin_, held);
+    release();
+    block_ = std::move(block);
+    pool_ = pool;
+    capacity_ = bytes;
+    end_ = held;
+  }
+
+  std::unique_ptr<char[]> block_;
+  BlockPool* pool_ = nullptr;
+  std::size_t capacity_ = 0;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+};
+
+}  // namespace tollgate::gateway

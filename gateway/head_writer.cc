@@ -1,0 +1,167 @@
+#include "gateway/head_writer.h"
+
+#include <charconv>
+#include <array>
+
+namespace tollgate::gateway {
+namespace {
+constexpr std::string_view kTokenParameter = "access_token=";
+constexpr std::string_view kVia = "Via: 1.1 tollgate\r\n";
+
+void append_number(std::string& out, std::uint64_t number) {
+  std::array<char, 20> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  out.append(digits.data(), end);
+}
+
+void append_field(std::string& out, std::string_view name, std::string_view value) {
+  out.append(name).append(": ").append(value).append("\r\n");
+}
+
+// Calls `visit` with each parameter of a query ("a=b").
+template <class Visit>
+void for_each_parameter(std::string_view query, Visit visit) {
+  while (true) {
+    const auto end = query.find('&');
+    visit(query.substr(0, end));
+    if (end == std::string_view::npos) return;
+    query.remove_prefix(end + 1);
+  }
+}
+
+std::string_view bearer_token(std::string_view authorization) noexcept {
+  constexpr std::size_t kSchemeSize = 7;  // "Bearer "
+  if (authorization.size() <= kSchemeSize || !equals_ignoring_case(authorization.substr(0, kSchemeSize), "bearer ")) {
+    return {};
+  }
+  authorization.remove_prefix(kSchemeSize);
+  while (authorization.starts_with(' ')) authorization.remove_prefix(1);
+  return authorization;
+}
+
+void append_target(std::string& out, const Target& target) {
+  out.append(target.path);
+  if (!target.has_query) return;
+  if (target.query.find(kTokenParameter) == std::string_view::npos) {
+    out.append(1, '?').append(target.query);
+    return;
+  }
+  char separator = '?';
+  for_each_parameter(target.query, [&](std::string_view parameter) {
+    if (parameter.starts_with(kTokenParameter)) return;
+    out.append(1, separator).append(parameter);
+    separator = '&';
+  });
+}
+
+// X-Forwarded-*, extended where the client's own are trusted, else replaced.
+void append_forwarded(std::string& out, const RequestHead& request, const ForwardedCall& call) {
+  std::string_view proto = "http";
+  std::string_view host = request.host;
+  out.append("X-Forwarded-For: ");
+  if (call.trust_forwarded) {
+    for (const Field& field : request.fields) {
+      if (field.id == FieldId::forwarded_for && !field.value.empty()) out.append(field.value).append(", ");
+      if (field.id == FieldId::forwarded_proto) proto = field.value;
+      if (field.id == FieldId::forwarded_host) host = field.value;
+    }
+  }
+  out.append(call.peer).append("\r\n");
+  append_field(out, "X-Forwarded-Proto", proto);
+  if (!host.empty()) append_field(out, "X-Forwarded-Host", host);
+}
+
+bool is_passed_to_upstream(const Field& field) noexcept {
+  if (field.id == FieldId::authorization) return bearer_token(field.value).empty();  // not a key of ours
+  return field.id == FieldId::other || field.id == FieldId::via;
+}
+
+bool is_passed_to_client(const Field& field) noexcept {
+  switch (field.id) {
+    case FieldId::connection:
+    case FieldId::content_length:
+    case FieldId::transfer_encoding:
+    case FieldId::hop_by_hop:
+    case FieldId::call_outcome:
+      return false;
+    default:
+      return !equals_ignoring_case(field.name, "x-request-id");  // ours is added
+  }
+}
+}  // namespace
+
+void write_request_head(std::string& out, const RequestHead& request, const ForwardedCall& call) {
+  out.append(request.method).append(1, ' ');
+  append_target(out, request.target);
+  out.append(" HTTP/1.1\r\n");
+  append_field(out, "Host", call.upstream_host);
+  // Names in Connection are rare: ask only when the field is there at all.
+  bool has_connection = false;
+  for (const Field& field : request.fields) has_connection = has_connection || field.id == FieldId::connection;
+  for (const Field& field : request.fields) {
+    if (!is_passed_to_upstream(field)) continue;
+    if (has_connection && named_by_connection(request.fields, field.name)) continue;
+    append_field(out, field.name, field.value);
+  }
+  append_field(out, "X-Account", call.account);
+  append_field(out, "X-Service", call.service);
+  append_field(out, "X-Request-Id", call.request_id);
+  append_forwarded(out, request, call);
+  out.append(kVia);
+  if (request.body == BodyKind::chunked) {
+    out.append("Transfer-Encoding: chunked\r\n");
+  } else if (request.body == BodyKind::length) {
+    out.append("Content-Length: ");
+    append_number(out, request.content_length);
+    out.append("\r\n");
+  }
+  out.append("\r\n");
+}
+
+void write_response_head(std::string& out, const ResponseHead& response, const AnswerHead& answer) {
+  out.append("HTTP/1.1 ");
+  append_number(out, static_cast<std::uint64_t>(response.status));
+  out.append(1, ' ').append(response.reason).append("\r\n");
+  bool has_connection = false;
+  for (const Field& field : response.fields) has_connection = has_connection || field.id == FieldId::connection;
+  for (const Field& field : response.fields) {
+    if (!is_passed_to_client(field)) continue;
+    if (has_connection && named_by_connection(response.fields, field.name)) continue;
+    append_field(out, field.name, field.value);
+  }
+  append_field(out, "X-Request-Id", answer.request_id);
+  out.append(kVia);
+  if (response.status >= 200 && response.status != 204) {
+    if (answer.framing == BodyKind::chunked) {
+      out.append("Transfer-Encoding: chunked\r\n");
+    } else if (response.has_content_length) {
+      out.append("Content-Length: ");
+      append_number(out, response.content_length);
+      out.append("\r\n");
+    }
+    out.append(answer.keep_alive ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
+  }
+  if (answer.rate_limit != nullptr) write_rate_limit_fields(out, *answer.rate_limit);
+  out.append("\r\n");
+}
+
+PresentedKey presented_key(const RequestHead& request) noexcept {
+  PresentedKey presented;
+  const auto present = [&](std::string_view key) {
+    if (key.empty()) return;
+    if (!presented.key.empty() && presented.key != key) presented.conflict = true;
+    presented.key = key;
+  };
+  for (const Field& field : request.fields) {
+    if (field.id == FieldId::authorization) present(bearer_token(field.value));
+    if (field.id == FieldId::api_key) present(field.value);
+  }
+  if (request.target.has_query && request.target.query.find(kTokenParameter) != std::string_view::npos) {
+    for_each_parameter(request.target.query, [&](std::string_view parameter) {
+      if (parameter.starts_with(kTokenParameter)) present(parameter.substr(kTokenParameter.size()));
+    });
+  }
+  return presented;
+}
+
+}  // namespace tollgate::gateway

@@ -1,0 +1,106 @@
+#include "gateway/http_field.h"
+
+#include <array>
+
+namespace tollgate::gateway {
+namespace {
+constexpr char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+
+enum CharClass : std::uint8_t { kToken = 1, kValue = 2 };
+
+constexpr std::array<std::uint8_t, 256> make_classes() {
+  std::array<std::uint8_t, 256> classes{};
+  for (int c = 0x20; c < 256; ++c) {
+    if (c != 0x7f) classes[static_cast<std::size_t>(c)] |= kValue;
+  }
+  classes['\t'] |= kValue;
+  for (char c = 'a'; c <= 'z'; ++c) classes[static_cast<unsigned char>(c)] |= kToken;
+  for (char c = 'A'; c <= 'Z'; ++c) classes[static_cast<unsigned char>(c)] |= kToken;
+  for (char c = '0'; c <= '9'; ++c) classes[static_cast<unsigned char>(c)] |= kToken;
+  for (char c : std::string_view("!#$%&'*+-.^_`|~")) classes[static_cast<unsigned char>(c)] |= kToken;
+  return classes;
+}
+constexpr auto kClasses = make_classes();
+
+bool all_of_class(std::string_view text, CharClass wanted) noexcept {
+  std::uint8_t all = wanted;
+  for (char c : text) all &= kClasses[static_cast<unsigned char>(c)];
+  return all != 0;
+}
+
+struct KnownField {
+  std::string_view name;
+  FieldId id;
+};
+
+// Sorted by length, so that a name is compared only with those of its own length.
+constexpr std::array kKnownFields = {
+    KnownField{"te", FieldId::hop_by_hop},
+    KnownField{"via", FieldId::via},
+    KnownField{"host", FieldId::host},
+    KnownField{"expect", FieldId::expect},
+    KnownField{"trailer", FieldId::hop_by_hop},
+    KnownField{"upgrade", FieldId::hop_by_hop},
+    KnownField{"x-api-key", FieldId::api_key},
+    KnownField{"x-account", FieldId::owned},
+    KnownField{"x-service", FieldId::owned},
+    KnownField{"x-real-ip", FieldId::owned},
+    KnownField{"forwarded", FieldId::owned},
+    KnownField{"connection", FieldId::connection},
+    KnownField{"keep-alive", FieldId::hop_by_hop},
+    KnownField{"x-request-id", FieldId::owned},
+    KnownField{"authorization", FieldId::authorization},
+    KnownField{"content-length", FieldId::content_length},
+    KnownField{"x-call-outcome", FieldId::call_outcome},
+    KnownField{"x-forwarded-for", FieldId::forwarded_for},
+    KnownField{"x-forwarded-host", FieldId::forwarded_host},
+    KnownField{"x-forwarded-port", FieldId::owned},
+    KnownField{"proxy-connection", FieldId::hop_by_hop},
+    KnownField{"x-forwarded-proto", FieldId::forwarded_proto},
+    KnownField{"transfer-encoding", FieldId::transfer_encoding},
+    KnownField{"proxy-authenticate", FieldId::hop_by_hop},
+    KnownField{"proxy-authorization", FieldId::hop_by_hop},
+};
+constexpr std::size_t kNameMax = kKnownFields.back().name.size();
+
+// kFirstOfLength[n]: index of the first known field of length n or more.
+constexpr auto kFirstOfLength = [] {
+  std::array<std::uint8_t, kNameMax + 2> first{};
+  for (std::size_t length = 0; length < first.size(); ++length) {
+    std::uint8_t index = 0;
+    while (index < kKnownFields.size() && kKnownFields[index].name.size() < length) ++index;
+    first[length] = index;
+  }
+  return first;
+}();
+}  // namespace
+
+bool equals_ignoring_case(std::string_view a, std::string_view lower_case) noexcept {
+  if (a.size() != lower_case.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (lower(a[i]) != lower_case[i]) return false;
+  }
+  return true;
+}
+
+FieldId classify_field(std::string_view name) noexcept {
+  if (name.size() > kNameMax) return FieldId::other;
+  for (std::size_t i = kFirstOfLength[name.size()]; i < kFirstOfLength[name.size() + 1]; ++i) {
+    const KnownField& known = kKnownFields[i];
+    bool underscore = false;
+    std::size_t at = 0;
+    for (; at < name.size(); ++at) {
+      const char c = lower(name[at]);
+      if (c == known.name[at]) continue;
+      if (c != '_' || known.name[at] != '-') break;
+      underscore = true;
+    }
+    if (at == name.size()) return underscore ? FieldId::owned : known.id;
+  }
+  return FieldId::other;
+}
+
+bool is_token(std::string_view text) noexcept { return !text.empty() && all_of_class(text, kToken); }
+bool is_field_value(std::string_view text) noexcept { return all_of_class(text, kValue); }
+
+}  // namespace tollgate::gateway

@@ -1,0 +1,446 @@
+#include "gateway/session.h"
+
+#include <charconv>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "gateway/head_writer.h"
+
+namespace tollgate::gateway {
+namespace {
+constexpr std::size_t kKeyBytesMax = 256;
+constexpr std::uint64_t kDiscardMax = 64 * 1024;  // a refused body up to this size is read past; beyond, we close
+constexpr std::int64_t kLingerMs = 1'000;
+constexpr std::uint64_t kLingerBytesMax = 1024 * 1024;
+
+std::int64_t steady_ns() noexcept { return steady_now().time_since_epoch().count(); }
+
+bool closes_connection(Reason reason) noexcept {
+  switch (reason) {  // faults of the head or the framing: what follows cannot be trusted to be a request
+    case Reason::bad_request:
+    case Reason::method_not_allowed:
+    case Reason::method_unknown:
+    case Reason::version_unsupported:
+    case Reason::request_timeout:
+    case Reason::target_too_long:
+    case Reason::head_too_large:
+    case Reason::expectation_failed:
+    case Reason::draining:
+      return true;
+    default:
+      return false;
+  }
+}
+}  // namespace
+
+void Call::forward(std::int64_t now_ns) noexcept {
+  if (forwarded_ns != 0) return;  // a retry is the same call
+  forwarded_ns = now_ns;
+  const Points free = admission.hold.points();
+  meter::Recorder::forwarded(*slot, free);
+  admission.hold.spend();
+  service->cells.free_points.add(free.count());
+}
+
+void Call::end(meter::Outcome how) noexcept {
+  if (ended || forwarded_ns == 0) return;
+  ended = true;
+  outcome = how;
+  if (how == meter::Outcome::succeeded && !admission.unmetered) billable = admission.cost - admission.hold.points();
+  meter::Recorder::ended(*slot, how, admission.unmetered, billable);
+  service->cells.calls[static_cast<std::size_t>(how)].add(1);
+  service->cells.billable_points.add(billable.count());
+}
+
+void Call::release() noexcept {
+  if (!admitted) return;
+  admitted = false;
+  admission.permit.release();
+  admission.service_permit.release();
+  service->cells.in_flight[admission.paid ? 0 : 1].add(-1);
+}
+
+Session::Session(Worker& worker, Socket client, std::string peer)
+    : worker_(worker), client_(std::move(client)), peer_(std::move(peer)) {
+  worker_.enlist(*this);
+  worker_.cells().client_connections.add(1);
+}
+
+Session::~Session() {
+  worker_.cells().client_connections.add(-1);
+  worker_.plane().connections.fetch_sub(1, std::memory_order_relaxed);
+}
+
+// The life of a connection: phases 2 to 8 of each call, one after the other.
+Task<void> Session::serve() {
+  std::optional<Reason> fault;
+  while (co_await read_head(fault)) {
+    Call call;
+    begin(call);
+    if (!fault) {
+      take_first_body(call);
+      fault = decide(call);
+    }
+    if (fault) {
+      co_await refuse(call, *fault);
+    } else {
+      call_ = &call;
+      co_await proxy(call);
+      call_ = nullptr;
+    }
+    settle(call);
+    if (!keep_open_) break;
+  }
+  if (must_linger_) co_await linger();
+}
+
+// ---- phase 2: a whole, strict, bounded head ----
+
+// False: the connection is to be closed without an answer. With `fault` set the head is refused.
+Task<bool> Session::read_head(std::optional<Reason>& fault) {
+  fault.reset();
+  scanner_.reset();
+  client_expired_ = false;
+  if (in_.has_block() && in_.empty() && in_.capacity() != kSmallBlock) in_.release();
+  if (!in_.has_block()) in_.use(worker_.small_blocks());
+  if (++requests_ >= worker_.config().limits.requests_per_connection_max) keep_open_ = false;
+  const auto& timeouts = worker_.config().timeouts;
+  set_client_deadline(in_.empty() && requests_ > 1 ? timeouts.idle_ms : timeouts.head_ms);
+  while (true) {
+    skip_blank_line();
+    const auto scanned = scanner_.scan(in_.view());
+    const auto bytes_max = static_cast<std::size_t>(worker_.config().limits.head_bytes_max);
+    if (scanned != HeadScanner::Result::incomplete || in_.size() > bytes_max) {
+      clear_client_deadline();
+      fault = parse_head(scanned);
+      co_return true;
+    }
+    if (in_.empty() && worker_.draining()) co_return false;
+    make_room_for_head();
+    idle_ = in_.empty();
+    const auto space = in_.space();
+    const auto [error, got] = co_await client_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
+    idle_ = false;
+    if (error) {
+      // A head that was begun and never ended deserves an answer; a connection that says nothing does not.
+      if (!client_expired_ || in_.empty()) co_return false;
+      fault = Reason::request_timeout;
+      co_return true;
+    }
+    if (in_.empty()) set_client_deadline(worker_.config().timeouts.head_ms);
+    in_.append(got);
+  }
+}
+
+// RFC 9112 2.2: one empty line before a request is ignored.
+void Session::skip_blank_line() noexcept {
+  if (scanner_.bytes() == 0 && in_.view().starts_with("\r\n")) {
+    in_.consume(2);
+    scanner_.reset();
+  }
+}
+
+// A complete head is parsed; one that is bad or too large gets its reason.
+std::optional<Reason> Session::parse_head(HeadScanner::Result scanned) {
+  const auto bytes_max = static_cast<std::size_t>(worker_.config().limits.head_bytes_max);
+  if (scanned == HeadScanner::Result::bad) return Reason::bad_request;
+  if (scanned == HeadScanner::Result::incomplete || scanner_.bytes() > bytes_max) {
+    const bool in_first_line = in_.view().substr(0, bytes_max).find("\r\n") == std::string_view::npos;
+    return in_first_line ? Reason::target_too_long : Reason::head_too_large;
+  }
+  const HeadLimits limits{static_cast<std::size_t>(worker_.config().limits.head_fields_max),
+                          static_cast<std::size_t>(worker_.config().limits.target_bytes_max)};
+  const HeadFault fault = request_.parse(in_.view().substr(0, scanner_.bytes()), limits);
+  if (fault != HeadFault::none) return reason_of(fault);
+  // The bytes stay where they are until the next read: the head's views remain good.
+  in_.consume(scanner_.bytes());
+  return std::nullopt;
+}
+
+void Session::make_room_for_head() {
+  if (!in_.space().empty()) return;
+  if (in_.size() < in_.capacity()) {
+    in_.compact();
+    return;
+  }
+  const auto bytes_max = static_cast<std::size_t>(worker_.config().limits.head_bytes_max);
+  in_.use_own(std::min(in_.capacity() * 4, bytes_max + kSmallBlock));
+}
+
+void Session::begin(Call& call) {
+  call.number = worker_.next_request_number();
+  call.at = worker_.plane().clock.now();
+  call.started_ns = steady_ns();
+  const std::string& prefix = worker_.request_prefix();
+  std::copy(prefix.begin(), prefix.end(), call.request_id.begin());
+  std::uint64_t number = call.number;
+  for (std::size_t i = call.request_id.size(); i > prefix.size(); number >>= 4) {
+    call.request_id[--i] = "0123456789abcdef"[number & 15];
+  }
+}
+
+void Session::take_first_body(Call& call) {
+  if (worker_.plane().access_log != nullptr) {
+    log_method_ = request_.method;
+    log_path_ = request_.target.path;
+  }
+  request_chunks_ = {};
+  switch (request_.body) {
+    case BodyKind::length: {
+      const auto here = static_cast<std::size_t>(std::min<std::uint64_t>(in_.size(), request_.content_length));
+      call.first_body = in_.view().substr(0, here);
+      call.body_left = request_.content_length - here;
+      call.body_done = call.body_left == 0;
+      in_.consume(here);
+      break;
+    }
+    case BodyKind::chunked: {
+      const auto piece = request_chunks_.decode(in_.bytes());
+      call.first_body = {piece.data.data(), piece.data.size()};
+      call.body_done = piece.done;
+      call.bad_body = piece.bad;
+      in_.consume(piece.consumed);
+      break;
+    }
+    default:
+      call.body_done = true;
+  }
+  call.body_seen = call.first_body.size();
+}
+
+// ---- phases 3 to 5: identify, route, admit ----
+
+std::optional<Reason> Session::decide(Call& call) {
+  if (const auto reason = identify_and_route(call)) return reason;
+  const auto body_max = static_cast<std::uint64_t>(worker_.config().limits.body_bytes_max);
+  if (call.body_seen > body_max || call.body_left > body_max - call.body_seen) return Reason::body_too_large;
+  if (worker_.draining()) return Reason::draining;
+  call.slot = worker_.recorder().slot(call.subscription->number, hour_of(call.at));
+  if (call.slot == nullptr) return Reason::journal_full;
+  auto decision = limiter::admit(*call.subscription, call.at, call.started_ns);
+  const auto* denied = std::get_if<limiter::Denied>(&decision);
+  if (call.service->config->definition.rate_limit_headers) {
+    const std::int32_t limit = limiter::limit_now(*call.subscription, call.at);
+    const std::int32_t used = call.subscription->in_flight.load(std::memory_order_relaxed);
+    call.has_rate_limit = true;
+    call.rate_limit = {limit, denied != nullptr ? 0 : std::max(0, limit - used), 1};
+  }
+  if (denied != nullptr) return reason_of(denied->reason);
+  call.admission = std::get<limiter::Admission>(std::move(decision));
+  call.admitted = true;
+  call.service->cells.in_flight[call.admission.paid ? 0 : 1].add(1);
+  return std::nullopt;
+}
+
+std::optional<Reason> Session::identify_and_route(Call& call) {
+  // The route is looked up first, but only for the dialect of a refusal: an unknown key is refused before it.
+  call.service = worker_.routes().find(host_of(request_.host), request_.target.path);
+  if (call.bad_body) return Reason::bad_request;
+  const PresentedKey presented = presented_key(request_);
+  if (presented.conflict || presented.key.empty() || presented.key.size() > kKeyBytesMax) return Reason::invalid_key;
+  const auto& directory = worker_.plane().directory;
+  call.account = directory.identify(sha256(presented.key), call.at);
+  if (call.account == nullptr) return Reason::invalid_key;
+  if (!call.service) return Reason::unknown_service;
+  call.subscription = directory.find(*call.account, *call.service->config->limits);
+  if (call.subscription == nullptr) return Reason::not_subscribed;
+  return std::nullopt;
+}
+
+// Answers a call that the gateway answers itself: refused, or failed upstream before any head came back.
+Task<void> Session::refuse(Call& call, Reason reason) {
+  call.fault = reason;
+  const bool body_unread = !call.body_done;
+  const bool readable = request_.body == BodyKind::length && call.body_left <= kDiscardMax && !request_.expect_continue;
+  if (closes_connection(reason) || call.bad_body || !request_.keep_alive || (body_unread && !readable)) {
+    keep_open_ = false;
+    must_linger_ = true;
+  }
+  RefusalAnswer answer;
+  answer.reason = reason;
+  if (call.service) answer.dialect = call.service->config->definition.error_dialect;
+  answer.request_id = call.id();
+  answer.log_id = call.number;
+  answer.rate_limit = call.rate_limit_or_null();
+  answer.keep_alive = keep_open_;
+  answer.without_body = !closes_connection(reason) && request_.is_head;
+  out_.clear();
+  write_refusal(out_, answer);
+
+  auto& cells = call.service ? call.service->cells : worker_.unrouted_cells();
+  call.status = status_of(reason, answer.dialect);
+  cells.answers[static_cast<std::size_t>(call.status)].add(1);
+  cells.refusals[static_cast<std::size_t>(reason)].add(1);
+  call.end(meter::Outcome::failed);
+  call.release();
+  Outgoing out;
+  out.add(out_);
+  if (co_await send_to_client(out)) {
+    keep_open_ = false;
+    must_linger_ = false;
+  } else if (keep_open_ && body_unread) {
+    co_await discard_body(call);
+  }
+}
+
+// Reads past the rest of a small body, so that the connection can be kept and the body is never taken for a request.
+Task<void> Session::discard_body(Call& call) {
+  while (call.body_left > 0) {
+    if (in_.empty()) {
+      set_client_deadline(worker_.config().timeouts.body_ms);
+      const auto space = in_.space();
+      const auto [error, got] = co_await client_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
+      clear_client_deadline();
+      if (error) {
+        keep_open_ = false;
+        co_return;
+      }
+      in_.append(got);
+    }
+    const auto here = static_cast<std::size_t>(std::min<std::uint64_t>(in_.size(), call.body_left));
+    in_.consume(here);
+    call.body_left -= here;
+  }
+}
+
+// ---- phase 8 ----
+
+void Session::settle(Call& call) {
+  call.end(meter::Outcome::failed);  // unless the outcome is counted already
+  call.release();
+  const std::int64_t now = steady_ns();
+  if (call.service) {
+    auto& cells = call.service->cells;
+    cells.request.observe(now - call.started_ns);
+    if (call.forwarded_ns != 0) {
+      const std::int64_t upstream = (call.upstream_done_ns != 0 ? call.upstream_done_ns : now) - call.forwarded_ns;
+      cells.upstream.observe(upstream);
+      cells.overhead.observe(now - call.started_ns - upstream);
+    }
+  }
+  if (worker_.plane().access_log != nullptr) write_access_line(call);
+  if (out_.capacity() > kSmallBlock) std::string().swap(out_);
+}
+
+void Session::write_access_line(Call& call) {
+  AccessLine line;
+  line.at = call.at;
+  line.request_id = call.id();
+  line.peer = peer_;
+  line.method = log_method_;
+  line.path = log_path_;
+  if (call.service) line.service = call.service->config->id;
+  if (call.account != nullptr) line.account = call.account->id;
+  if (call.service && call.upstream_index != kNoUpstream) {
+    line.upstream = call.service->config->upstreams[call.upstream_index]->host;
+  }
+  line.status = call.status;
+  if (call.forwarded_ns == 0) {
+    line.outcome = call.fault ? code_of(*call.fault) : "client_gone";
+  } else {
+    line.outcome = call.outcome == meter::Outcome::succeeded ? "succeeded" : "failed";
+    line.free_points = call.admission.hold.points().count();
+    line.billable_points = call.billable.count();
+  }
+  line.duration_us = (steady_ns() - call.started_ns) / 1000;
+  if (!worker_.plane().access_log->write(worker_.index(), line)) worker_.cells().access_log_dropped.add(1);
+  log_method_.clear();
+  log_path_.clear();
+}
+
+// A close with unread input makes the kernel send a reset, which can destroy the answer on its way. So: half-close,
+// then read and drop for a bounded time and amount (RFC 9112 9.6).
+Task<void> Session::linger() {
+  error_code ignored;
+  client_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  if (!in_.has_block()) in_.use(worker_.small_blocks());
+  std::uint64_t dropped = 0;
+  set_client_deadline(kLingerMs);
+  while (dropped < kLingerBytesMax) {
+    in_.clear();
+    const auto space = in_.space();
+    const auto [error, got] = co_await client_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
+    if (error) break;
+    dropped += got;
+  }
+  clear_client_deadline();
+}
+
+// ---- deadlines, departures and draining ----
+
+std::int64_t Session::due_ns() const noexcept { return std::min(client_due_ns_, upstream_due_ns_); }
+
+void Session::on_due(std::int64_t now_ns) noexcept {
+  error_code ignored;
+  if (client_due_ns_ <= now_ns) {
+    client_due_ns_ = kNever;
+    client_expired_ = true;
+    client_.cancel(ignored);
+  }
+  if (upstream_due_ns_ <= now_ns) {
+    upstream_due_ns_ = kNever;
+    upstream_expired_ = true;
+    cancel_upstream();
+  }
+  worker_.wheel().update(*this);
+}
+
+bool Session::waits_for_upstream_since(std::int64_t before_ns) const noexcept {
+  return call_ != nullptr && !call_->client_failed && call_->started_ns < before_ns;
+}
+
+void Session::client_gone() noexcept {
+  if (call_ == nullptr) return;
+  call_->client_failed = true;
+  cancel_upstream();
+}
+
+void Session::close_if_idle() noexcept {
+  error_code ignored;
+  if (idle_) client_.cancel(ignored);
+}
+
+void Session::abandon() noexcept {
+  error_code ignored;
+  keep_open_ = false;
+  client_gone();
+  client_.cancel(ignored);
+}
+
+void Session::set_client_deadline(std::int64_t after_ms) noexcept {
+  client_due_ns_ = worker_.coarse_now_ns() + after_ms * 1'000'000;
+  worker_.wheel().update(*this);
+}
+
+void Session::set_upstream_deadline(std::int64_t after_ms) noexcept {
+  upstream_due_ns_ = worker_.coarse_now_ns() + after_ms * 1'000'000;
+  worker_.wheel().update(*this);
+}
+
+Task<error_code> Session::send_to_client(Outgoing& out) {
+  error_code error;
+  while (!out.empty()) {
+    out.send_some(client_.native_handle(), error);
+    if (out.empty() || !error) continue;
+    if (!would_block(error)) co_return error;
+    set_client_deadline(worker_.config().timeouts.write_ms);
+    const auto [waited] = co_await client_.async_wait(Socket::wait_write, kAwait);
+    clear_client_deadline();
+    if (waited) co_return waited;
+  }
+  co_return error_code();
+}
+
+Task<error_code> Session::send_to_upstream(Outgoing& out) {
+  error_code error;
+  while (!out.empty()) {
+    out.send_some(upstream_->socket.native_handle(), error);
+    if (out.empty() || !error) continue;
+    if (!would_block(error)) co_return error;
+    const auto [waited] = co_await upstream_->socket.async_wait(Socket::wait_write, kAwait);
+    if (waited) co_return waited;
+  }
+  co_return error_code();
+}
+
+}  // namespace tollgate::gateway

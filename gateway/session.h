@@ -1,0 +1,165 @@
+// One client connection: a coroutine whose frame is its state. serve() is the life of a call from head to
+// settlement, in the phases of ARCHITECTURE.md; the wire formats and the decisions are elsewhere.
+#pragma once
+
+#include <array>
+#include <bitset>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "gateway/buffer.h"
+#include "gateway/deadline_wheel.h"
+#include "gateway/http_chunks.h"
+#include "gateway/http_head.h"
+#include "gateway/net.h"
+#include "gateway/refusal.h"
+#include "gateway/upstream.h"
+#include "gateway/worker.h"
+#include "limiter/admission.h"
+#include "meter/recorder.h"
+
+namespace tollgate::gateway {
+
+// One call, from its head to its settlement. Its destructor settles what was not settled, so no path leaks.
+struct Call {
+  WorkerServicePtr service;                    // null until routed
+  const limiter::Account* account = nullptr;   // null until identified
+  limiter::Subscription* subscription = nullptr;
+  limiter::Admission admission;
+  meter::Slot* slot = nullptr;
+  std::uint64_t number = 0;
+  std::array<char, 24> request_id{};
+  WallTime at;
+  std::int64_t started_ns = 0;
+  std::int64_t forwarded_ns = 0;               // 0: nothing was forwarded
+  std::int64_t upstream_done_ns = 0;
+  std::uint64_t body_left = 0;                 // of the request, by Content-Length
+  std::uint64_t body_seen = 0;                 // of the request, decoded
+  std::string_view first_body;                 // decoded body bytes that came with the head
+  bool body_done = false;                      // all of the request's body has been read
+  bool bad_body = false;
+  bool admitted = false;
+  bool ended = false;                          // the outcome is counted
+  bool answered = false;                       // a final head went to the client
+  bool client_failed = false;                  // the client is gone or takes nothing
+  bool upstream_whole = false;                 // the answer's body arrived whole
+  bool upstream_ended = false;                 // the last read met the end of the stream
+  bool upload_failed = false;                  // the upstream takes no more of the body
+  std::optional<Reason> fault;                 // why the gateway answers instead of the upstream
+  bool nothing_sent = true;                    // the upstream's socket took no byte of it
+  bool retry = false;                          // to be sent again, on a fresh connection
+  bool retried = false;
+  int status = 0;                              // sent to the client
+  std::bitset<64> tried;                       // upstreams
+  std::size_t upstream_index = kNoUpstream;    // the last one tried
+  bool has_rate_limit = false;
+  RateLimitState rate_limit;
+
+  Call() = default;
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+  ~Call() { end(meter::Outcome::failed); }
+
+  [[nodiscard]] std::string_view id() const noexcept { return {request_id.data(), request_id.size()}; }
+  [[nodiscard]] const RateLimitState* rate_limit_or_null() const noexcept { return has_rate_limit ? &rate_limit : nullptr; }
+  // Forwarding begins: the free points are used from here on, whatever happens.
+  void forward(std::int64_t now_ns) noexcept;
+  // Counts how the call ended, once. Before that nothing is owed; after that nothing changes.
+  void end(meter::Outcome outcome) noexcept;
+  // Gives the permits back (and the free points, if nothing was forwarded).
+  void release() noexcept;
+
+  meter::Outcome outcome = meter::Outcome::failed;
+  Points billable;
+};
+
+class Session final : public DeadlineWheel::Entry, public SessionLink {
+ public:
+  Session(Worker& worker, Socket client, std::string peer);
+  ~Session() override;
+
+  Task<void> serve();
+
+  // ---- from the worker's tick and drain, between suspensions ----
+  [[nodiscard]] std::int64_t due_ns() const noexcept override;
+  void on_due(std::int64_t now_ns) noexcept override;
+  [[nodiscard]] bool waits_for_upstream_since(std::int64_t before_ns) const noexcept override;
+  [[nodiscard]] int client_socket() noexcept override { return client_.native_handle(); }
+  void client_gone() noexcept override;
+  void close_if_idle() noexcept override;
+  void abandon() noexcept override;
+
+ private:
+  // session.cc: phases 2 to 5 and 8
+  Task<bool> read_head(std::optional<Reason>& fault);
+  void skip_blank_line() noexcept;
+  std::optional<Reason> parse_head(HeadScanner::Result scanned);
+  void make_room_for_head();
+  void begin(Call& call);
+  void take_first_body(Call& call);
+  std::optional<Reason> decide(Call& call);
+  std::optional<Reason> identify_and_route(Call& call);
+  Task<void> refuse(Call& call, Reason reason);
+  Task<void> discard_body(Call& call);
+  void settle(Call& call);
+  void write_access_line(Call& call);
+  Task<void> linger();
+
+  // session_forward.cc: phase 6
+  Task<void> proxy(Call& call);
+  Task<bool> connect(Call& call, bool fresh);
+  Task<error_code> open_connection(UpstreamConnection& connection);
+  Task<void> exchange(Call& call);
+  Task<void> send_request(Call& call);
+  Task<void> upload(Call& call);
+  Task<bool> read_body_piece(Call& call, std::string_view& piece);
+  void keep_or_drop_upstream(Call& call);
+  void cancel_upstream() noexcept;
+  void upstream_broke(Call& call, Reason reason);
+
+  // session_relay.cc: phase 7
+  Task<void> respond(Call& call);
+  Task<bool> read_response_head(Call& call);
+  Task<bool> read_upstream(Call& call);
+  Task<void> pass_interim(Call& call);
+  Task<void> relay(Call& call);
+
+  // Sends all of it; waits only for what the socket did not take at once.
+  Task<error_code> send_to_client(Outgoing& out);
+  Task<error_code> send_to_upstream(Outgoing& out);
+
+  void set_client_deadline(std::int64_t after_ms) noexcept;
+  void set_upstream_deadline(std::int64_t after_ms) noexcept;
+  void clear_client_deadline() noexcept { client_due_ns_ = kNever; }
+  void clear_upstream_deadline() noexcept { upstream_due_ns_ = kNever; }
+
+  Worker& worker_;
+  Socket client_;
+  const std::string peer_;
+  std::string log_method_;        // copies for the access log, where one is kept
+  std::string log_path_;
+  Buffer in_;                     // from the client
+  Buffer up_;                     // from the upstream
+  std::string out_;               // the head being written, to either side
+  HeadScanner scanner_;
+  RequestHead request_;
+  ResponseHead response_;
+  ChunkDecoder request_chunks_;
+  ChunkDecoder response_chunks_;
+  std::unique_ptr<UpstreamConnection> upstream_;
+  Resolver* resolver_ = nullptr;  // while a name is looked up
+  Call* call_ = nullptr;          // while one is in progress
+  std::int64_t client_due_ns_ = kNever;
+  std::int64_t upstream_due_ns_ = kNever;
+  std::int64_t requests_ = 0;
+  bool client_expired_ = false;
+  bool upstream_expired_ = false;
+  bool idle_ = false;             // between calls, and no byte of the next has come: free to be closed
+  bool keep_open_ = true;
+  bool must_linger_ = false;      // unread input remains: close so that the answer is not lost to a reset
+};
+
+}  // namespace tollgate::gateway

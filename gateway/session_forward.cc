@@ -1,0 +1,254 @@
+// Phase 6 of a call: a connection to an upstream, the head with the first of the body in one write, and the rest of
+// the body while the answer may already be coming back.
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <charconv>
+
+#include "base/clock.h"
+#include "gateway/head_writer.h"
+#include "gateway/session.h"
+
+namespace tollgate::gateway {
+namespace {
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+constexpr std::string_view kChunkEnd = "\r\n";
+constexpr std::string_view kLastChunk = "0\r\n\r\n";
+
+std::int64_t steady_ns() noexcept { return steady_now().time_since_epoch().count(); }
+}  // namespace
+
+std::string_view write_chunk_size(std::array<char, 20>& line, std::size_t size) noexcept {
+  char* end = std::to_chars(line.data(), line.data() + 16, size, 16).ptr;
+  *end++ = '\r';
+  *end++ = '\n';
+  return {line.data(), static_cast<std::size_t>(end - line.data())};
+}
+
+Task<void> Session::proxy(Call& call) {
+  while (co_await connect(call, call.retried)) {
+    co_await exchange(call);
+    if (call.retry && !call.retried) {
+      call.retry = false;
+      call.retried = true;
+      call.fault.reset();
+      continue;
+    }
+    break;
+  }
+  if (call.client_failed) keep_open_ = false;
+  if (!call.answered && !call.client_failed) co_await refuse(call, *call.fault);
+}
+
+// Takes an idle connection or opens one, upstream after upstream until one is reached. A failure leaves the fault.
+Task<bool> Session::connect(Call& call, bool fresh) {
+  WorkerService& service = *call.service;
+  while (!call.client_failed) {
+    const std::int64_t now = steady_ns();
+    const std::size_t index = choose_upstream(*service.config, call.tried, now, service.turn++);
+    if (index == kNoUpstream) break;
+    call.upstream_index = index;
+    Upstream& upstream = *service.config->upstreams[index];
+    if (!fresh) upstream_ = service.take_idle(index, now);
+    if (!upstream_) {
+      call.tried.set(index);
+      upstream_ = std::make_unique<UpstreamConnection>(worker_.loop().get_executor());
+      upstream_->upstream = &upstream;
+      upstream_->index = index;
+      const error_code error = co_await open_connection(*upstream_);
+      if (error) {
+        if (!call.client_failed) upstream_failed(upstream, worker_.config().upstreams, steady_ns());
+        upstream_.reset();
+        continue;
+      }
+    }
+    upstream.in_flight.fetch_add(1, std::memory_order_relaxed);
+    service.cells.upstream_connections[0].add(1);
+    co_return true;
+  }
+  // Only a retry can come here after forwarding: then the call was made, and it failed.
+  call.fault = call.forwarded_ns == 0 ? Reason::upstream_unreachable : Reason::upstream_failed;
+  co_return false;
+}
+
+Task<error_code> Session::open_connection(UpstreamConnection& connection) {
+  const UpstreamAddress& where = connection.upstream->address;
+  upstream_expired_ = false;
+  set_upstream_deadline(worker_.config().timeouts.upstream_connect_ms);
+  error_code error;
+  const auto literal = asio::ip::make_address(where.host, error);
+  if (!error) {
+    const asio::ip::tcp::endpoint endpoint(literal, where.port);
+    const auto [connected] = co_await connection.socket.async_connect(endpoint, kAwait);
+    error = connected;
+  } else {
+    Resolver resolver(worker_.loop().get_executor());
+    resolver_ = &resolver;
+    const auto [resolved, found] = co_await resolver.async_resolve(where.host, std::to_string(where.port), kAwait);
+    resolver_ = nullptr;
+    error = resolved;
+    for (auto it = found.begin(); !resolved && it != found.end(); ++it) {
+      if (connection.socket.is_open()) connection.socket.close();
+      const asio::ip::tcp::endpoint endpoint = it->endpoint();
+      const auto [connected] = co_await connection.socket.async_connect(endpoint, kAwait);
+      error = connected;
+      if (!error || upstream_expired_) break;
+    }
+  }
+  clear_upstream_deadline();
+  if (upstream_expired_) error = asio::error::timed_out;
+  if (!error) connection.socket.set_option(asio::ip::tcp::no_delay(true), error);
+  if (!error) connection.socket.native_non_blocking(true, error);
+  co_return error;
+}
+
+// One try: request out, answer back. What became of it is in the call (answered, fault, retry, client_failed).
+Task<void> Session::exchange(Call& call) {
+  using namespace asio::experimental::awaitable_operators;
+  response_chunks_ = {};
+  upstream_expired_ = false;
+  up_.use(worker_.small_blocks());
+  co_await send_request(call);
+  if (call.body_done) {
+    co_await respond(call);
+  } else {
+    auto both = upload(call) && respond(call);
+    co_await std::move(both);
+  }
+  keep_or_drop_upstream(call);
+  up_.release();
+}
+
+Task<void> Session::send_request(Call& call) {
+  ForwardedCall forwarded;
+  forwarded.upstream_host = upstream_->upstream->host;
+  forwarded.account = call.account->id;
+  forwarded.service = call.service->config->id;
+  forwarded.request_id = call.id();
+  forwarded.peer = peer_;
+  forwarded.trust_forwarded = worker_.config().trust_forwarded;
+  out_.clear();
+  write_request_head(out_, request_, forwarded);
+
+  std::array<char, 20> size_line;
+  Outgoing out;
+  out.add(out_);
+  const bool chunked = request_.body == BodyKind::chunked;
+  if (chunked && !call.first_body.empty()) out.add(write_chunk_size(size_line, call.first_body.size()));
+  out.add(call.first_body);
+  if (chunked && !call.first_body.empty()) out.add(kChunkEnd);
+  if (chunked && call.body_done) out.add(kLastChunk);
+
+  // Counted before the first byte leaves: a process killed in between must not have served a call unseen.
+  call.forward(steady_ns());
+  call.nothing_sent = true;
+  error_code error;
+  call.nothing_sent = out.send_some(upstream_->socket.native_handle(), error) == 0;
+  if (!out.empty() && (!error || would_block(error))) {
+    set_upstream_deadline(call.service->config->definition.timeout_ms.value_or(worker_.config().timeouts.upstream_ms));
+    error = co_await send_to_upstream(out);
+    clear_upstream_deadline();
+  }
+  // Not final: the upstream may have answered and closed before it took everything. Reading will tell.
+  call.upload_failed = static_cast<bool>(error);
+}
+
+// The body beyond what came with the head. Runs beside respond(); ends when the body has ended, when either side
+// takes or gives no more, or when respond() is through and cancels it.
+Task<void> Session::upload(Call& call) {
+  if (request_.expect_continue && call.body_seen == 0) {
+    Outgoing interim;
+    interim.add(kContinue);
+    if (co_await send_to_client(interim)) call.client_failed = true;
+  }
+  if (in_.empty() && in_.capacity() < kLargeBlock) in_.use(worker_.large_blocks());
+  const std::int64_t timeout_ms =
+      call.service->config->definition.timeout_ms.value_or(worker_.config().timeouts.upstream_ms);
+  std::array<char, 20> size_line;
+  const bool chunked = request_.body == BodyKind::chunked;
+  while (!call.body_done && !call.upload_failed && !call.client_failed) {
+    std::string_view piece;
+    if (!co_await read_body_piece(call, piece)) break;
+    Outgoing out;
+    if (chunked && !piece.empty()) out.add(write_chunk_size(size_line, piece.size()));
+    out.add(piece);
+    if (chunked && !piece.empty()) out.add(kChunkEnd);
+    if (chunked && call.body_done) out.add(kLastChunk);
+    set_upstream_deadline(timeout_ms);
+    if (co_await send_to_upstream(out)) call.upload_failed = true;
+    clear_upstream_deadline();
+  }
+  if (call.client_failed || call.fault) {
+    cancel_upstream();  // the call cannot be completed: wake respond()
+  } else {
+    set_upstream_deadline(timeout_ms);  // from here on it is the upstream's turn
+  }
+}
+
+// False: no more will come; the call says why, unless respond() has ended it.
+Task<bool> Session::read_body_piece(Call& call, std::string_view& piece) {
+  if (in_.empty()) {
+    client_expired_ = false;
+    set_client_deadline(worker_.config().timeouts.body_ms);
+    const auto space = in_.space();
+    const auto [error, got] = co_await client_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
+    clear_client_deadline();
+    if (error) {
+      if (client_expired_) {
+        call.fault = Reason::request_timeout;
+      } else if (error != asio::error::operation_aborted) {
+        call.client_failed = true;
+      }
+      co_return false;
+    }
+    in_.append(got);
+  }
+  if (request_.body == BodyKind::length) {
+    piece = in_.view().substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(in_.size(), call.body_left)));
+    call.body_left -= piece.size();
+    call.body_done = call.body_left == 0;
+    in_.consume(piece.size());
+    co_return true;
+  }
+  const auto decoded = request_chunks_.decode(in_.bytes());
+  in_.consume(decoded.consumed);
+  call.body_seen += decoded.data.size();
+  if (decoded.bad) {
+    call.bad_body = true;
+    call.fault = Reason::bad_request;
+    co_return false;
+  }
+  if (call.body_seen > static_cast<std::uint64_t>(worker_.config().limits.body_bytes_max)) {
+    call.fault = Reason::body_too_large;
+    co_return false;
+  }
+  call.body_done = decoded.done;
+  piece = {decoded.data.data(), decoded.data.size()};
+  co_return true;
+}
+
+void Session::cancel_upstream() noexcept {
+  error_code ignored;
+  if (upstream_) upstream_->socket.cancel(ignored);
+  if (resolver_ != nullptr) resolver_->cancel();
+}
+
+// The upstream is done with this call: its connection goes back to the pool if nothing about it is in doubt.
+void Session::keep_or_drop_upstream(Call& call) {
+  if (!upstream_) return;
+  upstream_->upstream->in_flight.fetch_sub(1, std::memory_order_relaxed);
+  call.service->cells.upstream_connections[0].add(-1);
+  const bool clean = call.answered && !call.fault && !call.upload_failed && call.body_done && response_.keep_alive &&
+                     call.upstream_whole && up_.empty();
+  auto connection = std::move(upstream_);
+  if (!clean || worker_.draining()) return;
+  const auto idle_max = static_cast<std::size_t>(worker_.config().upstreams.idle_connections_max);
+  call.service->give_idle(std::move(connection), idle_max, steady_ns());
+}
+
+// A fault of the upstream's: remembered for its health and, if nothing was answered yet, for the client.
+void Session::upstream_broke(Call& call, Reason reason) {
+  if (call.client_failed || call.fault) return;  // it is not the upstream's doing
+  call.fault = reason;
+  upstream_failed(*upstream_->upstream, worker_.config().upstreams, steady_ns());
+}
+
+}  // namespace tollgate::gateway

@@ -1,0 +1,99 @@
+#include "gateway/upstream.h"
+
+#include <algorithm>
+
+namespace tollgate::gateway {
+namespace {
+// An idle connection this fresh is taken unlooked; an older one is asked whether the upstream has closed it.
+constexpr std::int64_t kTrustedIdleNs = 2'000'000;
+constexpr std::int32_t kDoublingsMax = 16;
+
+bool is_open_and_silent(Socket& socket) noexcept {
+  char byte = 0;
+  const ssize_t got = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+}  // namespace
+
+ServiceConfig::ServiceConfig(std::string name, const ServiceDefinition& from, limiter::Service& limiting)
+    : id(std::move(name)), definition(from), failure_statuses(from.failure_status_set()), limits(&limiting) {
+  for (const auto& address : from.upstreams) upstreams.push_back(std::make_unique<Upstream>(address));
+}
+
+std::size_t choose_upstream(const ServiceConfig& service, const std::bitset<64>& tried, std::int64_t now_ns,
+                            std::size_t turn) noexcept {
+  const std::size_t count = service.upstreams.size();
+  std::size_t best = kNoUpstream;
+  std::size_t fallback = kNoUpstream;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t index = (turn + i) % count;
+    if (tried[index]) continue;
+    const Upstream& upstream = *service.upstreams[index];
+    const auto until = upstream.ejected_until.load(std::memory_order_relaxed);
+    if (until > now_ns) {
+      if (fallback == kNoUpstream ||
+          until < service.upstreams[fallback]->ejected_until.load(std::memory_order_relaxed)) {
+        fallback = index;
+      }
+    } else if (best == kNoUpstream || upstream.in_flight.load(std::memory_order_relaxed) <
+                                          service.upstreams[best]->in_flight.load(std::memory_order_relaxed)) {
+      best = index;
+    }
+  }
+  return best != kNoUpstream ? best : fallback;
+}
+
+void upstream_failed(Upstream& upstream, const UpstreamsConfig& config, std::int64_t now_ns) noexcept {
+  const std::int32_t failures = upstream.failures.fetch_add(1, std::memory_order_relaxed) + 1;
+  const std::int64_t beyond = failures - config.eject_after_failures;
+  if (beyond < 0) return;
+  const std::int64_t pause_ms =
+      std::min(config.eject_ms << std::min<std::int64_t>(beyond, kDoublingsMax), config.eject_ms_max);
+  upstream.ejected_until.store(now_ns + pause_ms * 1'000'000, std::memory_order_relaxed);
+}
+
+void upstream_succeeded(Upstream& upstream) noexcept {
+  // Look before writing: the line is shared by all workers and almost always clean.
+  if (upstream.failures.load(std::memory_order_relaxed) != 0) {
+    upstream.failures.store(0, std::memory_order_relaxed);
+    upstream.ejected_until.store(0, std::memory_order_relaxed);
+  }
+}
+
+WorkerService::~WorkerService() {
+  for (const auto& connections : idle) cells.upstream_connections[1].add(-static_cast<std::int64_t>(connections.size()));
+}
+
+std::unique_ptr<UpstreamConnection> WorkerService::take_idle(std::size_t upstream, std::int64_t now_ns) {
+  auto& connections = idle[upstream];
+  while (!connections.empty()) {
+    auto connection = std::move(connections.back());
+    connections.pop_back();
+    cells.upstream_connections[1].add(-1);
+    if (now_ns - connection->idle_since_ns < kTrustedIdleNs || is_open_and_silent(connection->socket)) {
+      return connection;
+    }
+  }
+  return nullptr;
+}
+
+void WorkerService::give_idle(std::unique_ptr<UpstreamConnection> connection, std::size_t idle_max,
+                              std::int64_t now_ns) {
+  auto& connections = idle[connection->index];
+  if (connections.size() >= idle_max) return;
+  connection->idle_since_ns = now_ns;
+  connection->reused = true;
+  connections.push_back(std::move(connection));
+  cells.upstream_connections[1].add(1);
+}
+
+void WorkerService::sweep(std::int64_t now_ns, std::int64_t idle_ns) {
+  for (auto& connections : idle) {
+    const auto removed = std::erase_if(connections, [&](const auto& connection) {
+      return now_ns - connection->idle_since_ns > idle_ns || !is_open_and_silent(connection->socket);
+    });
+    cells.upstream_connections[1].add(-static_cast<std::int64_t>(removed));
+  }
+}
+
+}  // namespace tollgate::gateway

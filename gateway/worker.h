@@ -1,0 +1,129 @@
+// A worker: one thread, one event loop, its listener, sessions, routes and idle upstream connections. Nothing here
+// is shared but what `Plane` names; other threads speak to a worker only through post().
+#pragma once
+
+#include <poll.h>
+
+#include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/intrusive/list.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "gateway/access_log.h"
+#include "gateway/buffer.h"
+#include "gateway/config.h"
+#include "gateway/deadline_wheel.h"
+#include "gateway/net.h"
+#include "gateway/routes.h"
+#include "limiter/directory.h"
+#include "limiter/quiescence.h"
+#include "meter/journal.h"
+#include "meter/metrics.h"
+#include "meter/recorder.h"
+
+namespace tollgate::gateway {
+
+// What a worker knows of its sessions: enough to notice clients that left and to drain. On the worker's thread.
+class SessionLink : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+ public:
+  virtual ~SessionLink() = default;
+  // A call older than that instant is waiting for its upstream, so nobody is reading from the client.
+  [[nodiscard]] virtual bool waits_for_upstream_since(std::int64_t before_ns) const noexcept = 0;
+  [[nodiscard]] virtual int client_socket() noexcept = 0;
+  virtual void client_gone() noexcept = 0;
+  virtual void close_if_idle() noexcept = 0;
+  virtual void abandon() noexcept = 0;
+};
+
+// What all workers share. Everything in it outlives them.
+struct Plane {
+  const Clock& clock;
+  limiter::Directory& directory;
+  limiter::Quiescence& quiescence;
+  meter::Journal& journal;
+  meter::Metrics& metrics;
+  AccessLog* access_log = nullptr;             // nullptr: off
+  std::atomic<std::int64_t> connections{0};    // client connections of all workers, against connections_max
+};
+
+class Worker {
+ public:
+  Worker(std::size_t index, Plane& plane, std::shared_ptr<const Config> config);
+  ~Worker();
+
+  // Binds a listener of its own (SO_REUSEPORT spreads connections over the workers). Before start().
+  error_code listen(const asio::ip::tcp::endpoint& endpoint);
+  [[nodiscard]] std::uint16_t port() const;
+  void start();
+  void join();
+
+  // Runs `work` on the worker's thread, soon. Any thread.
+  void post(std::function<void()> work);
+
+  // ---- on the worker's thread ----
+  void put_service(const std::shared_ptr<const ServiceConfig>& service);
+  void remove_service(const std::string& service);
+  void set_config(std::shared_ptr<const Config> config) { config_ = std::move(config); }
+  void forget_hours() { recorder_.forget_hours(); }  // see Recorder
+  void begin_drain();   // no new connections; idle ones are closed, busy ones after their answer
+  void abandon();       // ends what is still in flight
+
+  [[nodiscard]] std::size_t index() const noexcept { return index_; }
+  [[nodiscard]] Plane& plane() noexcept { return plane_; }
+  // Valid until the next suspension: a reload may replace it.
+  [[nodiscard]] const Config& config() const noexcept { return *config_; }
+  [[nodiscard]] const Routes& routes() const noexcept { return routes_; }
+  [[nodiscard]] meter::Recorder& recorder() noexcept { return recorder_; }
+  [[nodiscard]] meter::ServiceCells& unrouted_cells() noexcept { return unrouted_cells_; }
+  [[nodiscard]] meter::WorkerCells& cells() noexcept { return cells_; }
+  [[nodiscard]] DeadlineWheel& wheel() noexcept { return wheel_; }
+  [[nodiscard]] BlockPool& small_blocks() noexcept { return small_blocks_; }
+  [[nodiscard]] BlockPool& large_blocks() noexcept { return large_blocks_; }
+  [[nodiscard]] asio::io_context& loop() noexcept { return loop_; }
+  [[nodiscard]] bool draining() const noexcept { return draining_; }
+  // Steady time as of the last tick, at most 50 ms old: for deadlines.
+  [[nodiscard]] std::int64_t coarse_now_ns() const noexcept { return coarse_now_ns_; }
+  void enlist(SessionLink& session) noexcept { sessions_.push_back(session); }
+  // A request's id is the prefix (12 random hexadecimal digits of this worker) and its number.
+  [[nodiscard]] std::uint64_t next_request_number() noexcept { return ++request_number_; }
+  [[nodiscard]] const std::string& request_prefix() const noexcept { return request_prefix_; }
+
+ private:
+  Task<void> accept_loop();
+  Task<void> tick_loop();
+  void tick();
+  void poll_waiting_clients();
+
+  const std::size_t index_;
+  Plane& plane_;
+  std::shared_ptr<const Config> config_;
+  meter::Recorder recorder_;
+  meter::ServiceCells& unrouted_cells_;
+  meter::WorkerCells& cells_;
+  std::int64_t coarse_now_ns_;
+  DeadlineWheel wheel_;
+  BlockPool small_blocks_{kSmallBlock, 4096};
+  BlockPool large_blocks_{kLargeBlock, 512};
+  boost::intrusive::list<SessionLink, boost::intrusive::constant_time_size<false>> sessions_;
+  std::uint64_t ticks_ = 0;
+  std::vector<SessionLink*> waiting_;  // scratch of poll_waiting_clients()
+  std::vector<pollfd> polled_;
+  std::uint64_t request_number_ = 0;
+  std::string request_prefix_;
+  bool draining_ = false;
+  // Below what sessions point to: the loop destroys those that are left.
+  asio::io_context loop_{1};
+  asio::executor_work_guard<Executor> work_{loop_.get_executor()};
+  Acceptor acceptor_{loop_.get_executor()};
+  Timer ticker_{loop_.get_executor()};
+  Routes routes_;
+  std::thread thread_;
+};
+
+}  // namespace tollgate::gateway

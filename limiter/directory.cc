@@ -1,0 +1,122 @@
+#include "limiter/directory.h"
+
+#include <cstring>
+
+namespace tollgate::limiter {
+namespace {
+std::uint64_t pair_of(std::uint32_t account, std::uint32_t service) noexcept {
+  return (static_cast<std::uint64_t>(account) << 32) | service;
+}
+
+// Swaps a published record and retires the old one.
+template <class Record>
+void publish(std::atomic<const Record*>& place, Record record, Quiescence& quiescence) {
+  const Record* old = place.exchange(new Record(std::move(record)), std::memory_order_acq_rel);
+  if (old != nullptr) quiescence.retire([old] { delete old; });
+}
+}  // namespace
+
+std::uint64_t Directory::KeyTraits::hash(const Key& key) noexcept {
+  std::uint64_t value = 0;  // the hash of a key is uniform already: any eight bytes will do
+  std::memcpy(&value, key.data(), sizeof value);
+  return value;
+}
+
+bool Directory::KeyTraits::equal(const KeyEntry& entry, const Key& key) noexcept {
+  const auto view = [](const Sha256& hash) {
+    return std::string_view(reinterpret_cast<const char*>(hash.data()), hash.size());
+  };
+  return equal_in_constant_time(view(entry.hash), view(key));
+}
+
+std::uint64_t Directory::SubscriptionTraits::hash(Key key) noexcept {
+  // The finaliser of SplitMix64 (Steele, Lea, Flood 2014): dense numbers spread over the table.
+  key = (key ^ (key >> 30)) * 0xbf58476d1ce4e5b9U;
+  key = (key ^ (key >> 27)) * 0x94d049bb133111ebU;
+  return key ^ (key >> 31);
+}
+
+bool Directory::SubscriptionTraits::equal(const Subscription& subscription, Key wanted) noexcept {
+  return key(subscription) == wanted;
+}
+
+std::uint64_t Directory::SubscriptionTraits::key(const Subscription& subscription) noexcept {
+  return pair_of(subscription.account->number, subscription.service->number);
+}
+
+Directory::Directory(Quiescence& quiescence)
+    : quiescence_(quiescence), keys_(quiescence), subscriptions_(quiescence) {}
+
+Directory::~Directory() {
+  keys_.for_each([](KeyEntry& entry) { delete &entry; });
+  for (auto& subscription : records_) delete subscription.entitlement.load(std::memory_order_relaxed);
+  for (auto& service : services_) delete service.terms.load(std::memory_order_relaxed);
+}
+
+const Account* Directory::identify(const Sha256& key_hash, WallTime now) const noexcept {
+  const KeyEntry* entry = keys_.find(key_hash);
+  return entry != nullptr && now < entry->expires_at ? entry->account : nullptr;
+}
+
+Subscription* Directory::find(const Account& account, const Service& service) const noexcept {
+  return subscriptions_.find(pair_of(account.number, service.number));
+}
+
+void Directory::add_key(const Sha256& hash, std::string_view account_id, std::optional<WallTime> expires_at) {
+  if (keys_.find(hash) != nullptr) return;
+  keys_.insert(*new KeyEntry{hash, &account(account_id), expires_at.value_or(WallTime::max())});
+}
+
+void Directory::revoke_key(const Sha256& hash) {
+  if (KeyEntry* entry = keys_.erase(hash)) quiescence_.retire([entry] { delete entry; });
+}
+
+Service& Directory::set_service(std::string_view id, const ServiceTerms& terms) {
+  Service& record = service(id);
+  publish(record.terms, terms, quiescence_);
+  return record;
+}
+
+Subscription& Directory::set_subscription(std::uint32_t number, std::string_view account_id,
+                                          std::string_view service_id, Entitlement entitlement, Points free_left) {
+  if (Subscription* known = by_number(number)) {
+    publish(known->entitlement, std::move(entitlement), quiescence_);
+    return *known;
+  }
+  Subscription& record = records_.emplace_back();
+  record.number = number;
+  record.account = &account(account_id);
+  record.service = &service(service_id);
+  record.free_left.store(free_left.count(), std::memory_order_relaxed);
+  publish(record.entitlement, std::move(entitlement), quiescence_);
+  by_number_.emplace(number, &record);
+  subscriptions_.insert(record);  // last: a worker that finds it finds it whole
+  return record;
+}
+
+Subscription* Directory::by_number(std::uint32_t number) noexcept {
+  const auto found = by_number_.find(number);
+  return found == by_number_.end() ? nullptr : found->second;
+}
+
+Account& Directory::account(std::string_view id) {
+  auto& place = account_by_id_[std::string(id)];
+  if (place == nullptr) {
+    place = &accounts_.emplace_back();
+    place->id = id;
+    place->number = static_cast<std::uint32_t>(accounts_.size());
+  }
+  return *place;
+}
+
+Service& Directory::service(std::string_view id) {
+  auto& place = service_by_id_[std::string(id)];
+  if (place == nullptr) {
+    place = &services_.emplace_back();
+    place->id = id;
+    place->number = static_cast<std::uint32_t>(services_.size());
+  }
+  return *place;
+}
+
+}  // namespace tollgate::limiter

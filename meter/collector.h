@@ -1,0 +1,63 @@
+// The collector: turns the journal's slots into reports of cumulative totals and recycles what was acknowledged.
+// It reads cells that workers go on writing; it never resets one and never sends a difference.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/calendar.h"
+#include "base/fault.h"
+#include "meter/journal.h"
+#include "meter/report.h"
+
+namespace tollgate::meter {
+
+class Collector {
+ public:
+  // Delivers one report; success means it is durable at the receiver. A failure is repeated with the next round.
+  using Deliver = std::function<Result<void>(const UsageReport&)>;
+
+  // Takes over what the journal already holds: slots of earlier epochs, whose open calls are counted as failed
+  // (they were forwarded, and the process died before they ended).
+  Collector(Journal& journal, std::string gateway, Deliver deliver);
+
+  // One round on the collector's thread: reports all totals that changed since they were last acknowledged, then
+  // recycles slots of hours before `hour` minus one whose calls have all ended. Returns the first fault.
+  Result<void> collect(Hour hour);
+
+  // Billable and free points counted but not acknowledged by the receiver, as of the last round.
+  [[nodiscard]] Points unacknowledged() const noexcept { return unacknowledged_; }
+
+ private:
+  struct Key {
+    std::uint32_t epoch = 0;
+    std::uint32_t subscription = 0;
+    Hour hour;
+    friend bool operator==(const Key&, const Key&) = default;
+  };
+  struct KeyHash {
+    std::size_t operator()(const Key& key) const noexcept;
+  };
+  struct Group {  // all slots of one key: one for each worker that served it
+    std::vector<std::uint32_t> slots;
+    UsageTotals acknowledged;
+    UsageTotals reported;  // in the report under way
+    bool known = false;    // acknowledged at least once
+  };
+
+  void find_new_slots();
+  [[nodiscard]] UsageTotals sum(const Key& key, const Group& group) const;
+  void recycle_before(Hour hour);
+
+  Journal& journal_;
+  std::string gateway_;
+  Deliver deliver_;
+  std::vector<bool> seen_;  // slots that are in a group already
+  std::unordered_map<Key, Group, KeyHash> groups_;
+  Points unacknowledged_;
+};
+
+}  // namespace tollgate::meter

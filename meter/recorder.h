@@ -1,0 +1,72 @@
+// Counting on one worker thread: which slot of the journal a subscription's calls of this hour go to. It only adds;
+// reading is the collector's.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/amount.h"
+#include "base/calendar.h"
+#include "meter/journal.h"
+
+namespace tollgate::meter {
+
+enum class Outcome : std::uint8_t { succeeded, failed };
+
+class Recorder {
+ public:
+  explicit Recorder(Journal& journal) noexcept : journal_(journal) {}
+
+  // The slot for calls of `subscription` admitted in `hour`, or nullptr: the journal is full, refuse the call.
+  // A clock that steps back keeps counting into the later hour, since slots of hours gone by may be recycled.
+  [[nodiscard]] Slot* slot(std::uint32_t subscription, Hour hour) noexcept {
+    if (hour < latest_) hour = latest_;
+    latest_ = hour;
+    if (subscription >= current_.size()) grow(subscription);
+    Current& current = current_[subscription];
+    // Compare our own note of the hour, not the slot's: the slot may belong to somebody else by now.
+    if (current.slot == nullptr || current.hour != hour) [[unlikely]] {
+      current = {journal_.take(subscription, hour), hour};
+    }
+    return current.slot;
+  }
+
+  // The call goes to an upstream: from here on its free points are used, even if this process dies.
+  static void forwarded(Slot& slot, Points free_points) noexcept {
+    slot.calls_started.add(1);
+    if (free_points != Points()) slot.free_points.add(free_points.count());
+  }
+
+  // The call has ended. Called once for each forwarded(), on the same thread.
+  static void ended(Slot& slot, Outcome outcome, bool unmetered, Points billable) noexcept {
+    // Points first: a crash between the two counts the call as interrupted, with what it has to pay known.
+    if (billable != Points()) slot.billable_points.add(billable.count());
+    if (unmetered) {
+      slot.calls_unmetered.add(1);
+    } else if (outcome == Outcome::succeeded) {
+      slot.calls_succeeded.add(1);
+    } else {
+      slot.calls_failed.add(1);
+    }
+  }
+
+  // A clock that was set back by hand while nothing had been counted: hours may start again.
+  void forget_hours() noexcept {
+    latest_ = Hour{};
+    current_.clear();
+  }
+
+ private:
+  struct Current {
+    Slot* slot = nullptr;
+    Hour hour;
+  };
+
+  void grow(std::uint32_t subscription) { current_.resize(std::size_t{subscription} * 2 + 64); }
+
+  Journal& journal_;
+  Hour latest_{};
+  std::vector<Current> current_;  // by subscription number
+};
+
+}  // namespace tollgate::meter

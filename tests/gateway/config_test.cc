@@ -1,0 +1,138 @@
+#include "gateway/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/ids.h"
+#include "gateway/config_keys.h"
+
+namespace tollgate::gateway {
+namespace {
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class ConfigTest : public testing::Test {
+ protected:
+  void TearDown() override { std::filesystem::remove(path_); }
+
+  LoadedConfig load(std::string_view text, const std::vector<std::pair<std::string, std::string>>& sets = {}) {
+    std::ofstream(path_, std::ios::binary) << text;
+    return load_config(path_, sets);
+  }
+  // "line: message" of every fault.
+  std::vector<std::string> faults(std::string_view text, const std::vector<std::pair<std::string, std::string>>& sets = {}) {
+    std::vector<std::string> lines;
+    for (const auto& fault : load(text, sets).faults) {
+      auto where = fault.where;
+      if (where.starts_with(path_)) where.erase(0, path_.size() + 1);
+      lines.push_back(where + ": " + fault.message);
+    }
+    return lines;
+  }
+
+  std::string path_ = (std::filesystem::temp_directory_path() / random_id("config")).string();
+};
+
+std::vector<std::string> values_of(const Config& config) {
+  std::vector<std::string> values;
+  for (const auto& key : config_keys()) values.push_back(std::string(key.name) + "=" + config_value(config, key));
+  return values;
+}
+
+TEST_F(ConfigTest, WithoutAFileThereAreTheDefaults) {
+  const auto loaded = load_config("", {});
+  EXPECT_THAT(loaded.faults, IsEmpty());
+  EXPECT_EQ(values_of(loaded.config), values_of(Config{}));
+}
+
+TEST_F(ConfigTest, TheShippedFileSaysTheDefaults) {
+  const std::string shipped = std::string(TOLLGATE_SOURCE_DIR) + "/conf/tollgate.yaml";
+  const auto loaded = load_config(shipped, {});
+  EXPECT_THAT(loaded.faults, IsEmpty());
+  EXPECT_EQ(values_of(loaded.config), values_of(Config{}));
+  std::ostringstream text;
+  text << std::ifstream(shipped).rdbuf();
+  EXPECT_EQ(text.str(), default_config_file()) << "conf/tollgate.yaml is what default_config_file() gives";
+}
+
+TEST_F(ConfigTest, EveryKeyIsReadIntoItsOwnMember) {
+  std::string text;
+  for (const auto& key : config_keys()) {
+    Config changed;
+    const auto* number = std::get_if<WholeNumber>(&key.kind);
+    const auto* flag = std::get_if<YesOrNo>(&key.kind);
+    const auto* list = std::get_if<TextList>(&key.kind);
+    const auto* texts = std::get_if<Text>(&key.kind);
+    std::string value = "x";
+    if (number != nullptr) value = std::to_string(number->member(changed) + 1);
+    if (flag != nullptr) value = flag->member(changed) ? "false" : "true";
+    if (list != nullptr) value = "a.yaml,b.yaml";
+    if (texts != nullptr && texts->form == TextForm::choice) value = texts->choices.back();
+    if (texts != nullptr && texts->form == TextForm::listen_address) value = "[::1]:0";
+    const auto loaded = load_config("", {{std::string(key.name), value}});
+    EXPECT_THAT(loaded.faults, IsEmpty()) << key.name;
+    const auto before = values_of(Config{});
+    const auto after = values_of(loaded.config);
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      EXPECT_EQ(before[i] != after[i], config_keys()[i].name == key.name) << key.name << " " << after[i];
+    }
+  }
+}
+
+TEST_F(ConfigTest, AFileNeedsOnlyWhatDiffersAndFlagsWin) {
+  const auto loaded = load("listen: 0.0.0.0:80\ntimeouts:\n  idle_ms: 5\nbilling:\n  plans: [a.yaml, \"b,c.yaml\"]\nlog:\n",
+                           {{"timeouts.idle_ms", "7"}, {"timeouts.idle_ms", "8"}});
+  EXPECT_THAT(loaded.faults, IsEmpty());
+  EXPECT_EQ(loaded.config.listen, "0.0.0.0:80");
+  EXPECT_EQ(loaded.config.timeouts.idle_ms, 8);
+  EXPECT_THAT(loaded.config.billing.plans, ElementsAre("a.yaml", "b,c.yaml"));
+  EXPECT_THAT(load("").faults, IsEmpty());
+}
+
+TEST_F(ConfigTest, EveryFaultIsNamedWithItsLine) {
+  EXPECT_THAT(faults("listen: nowhere\nworkers: 257\nlimits:\n  body_bytes_max: -1\n  bodies: 3\ncolour: red\nworkers: 3\n"),
+              ElementsAre(HasSubstr("1: listen: must be an IP address and a port"),
+                          "2: workers: must be an integer from 0 to 256, not '257'",
+                          HasSubstr("4: limits.body_bytes_max: must be an integer from 0"),
+                          "5: limits.bodies: there is no such key", "6: colour: there is no such key",
+                          "7: workers: appears twice, first in line 2"));
+}
+
+TEST_F(ConfigTest, TypesAreStrict) {
+  for (const auto* text : {"workers: 1.0", "workers: '1'", "workers: 1e1", "workers: 0x10", "workers: one", "workers: +1", "workers:",
+                           "workers: [1]", "workers: {a: 1}", "workers: 99999999999999999999", "trust_forwarded: yes", "trust_forwarded: 1",
+                           "billing: {plans: a.yaml}", "billing: {clock: moon}", "gateway: Gw", "data_dir: ''", "listen: localhost:80",
+                           "listen: [a]", "limits: 5", "limits: [1]", "admin_listen: '127.0.0.1'", "limits.body_bytes_max: 5", "log: {level: INFO}"}) {
+    EXPECT_EQ(faults(text).size(), 1U) << text;
+  }
+}
+
+TEST_F(ConfigTest, WhatIsNoYamlIsOneFaultWithItsLine) {
+  EXPECT_THAT(faults("workers: 1\nlisten: [\n"), ElementsAre(HasSubstr("3: ")));
+  EXPECT_EQ(faults("- a\n- b\n").size(), 1U);
+  EXPECT_EQ(faults("workers: 1\n---\nworkers: 2\n").size(), 1U);
+  const auto missing = load_config("/nowhere/at/all.yaml", {});
+  ASSERT_EQ(missing.faults.size(), 1U);
+  EXPECT_THAT(missing.faults[0].message, HasSubstr("cannot be read"));
+}
+
+TEST_F(ConfigTest, FlagsAreCheckedLikeTheFile) {
+  EXPECT_THAT(faults("", {{"idle", "1"}, {"workers", "x"}, {"idle_ms", "1"}}),
+              ElementsAre("--set: idle: there is no such key", HasSubstr("--set: workers: must be an integer"),
+                          "--set: idle_ms: there is no such key; is timeouts.idle_ms meant?"));
+}
+
+TEST_F(ConfigTest, RulesBetweenKeysAreFaultsOfTheKeysLine) {
+  EXPECT_THAT(faults("limits:\n  head_bytes_max: 1024\n  target_bytes_max: 1025\n"),
+              ElementsAre("3: limits.target_bytes_max: must be at most limits.head_bytes_max"));
+  EXPECT_THAT(faults("", {{"upstreams.eject_ms", "60000"}}), testing::SizeIs(1));
+}
+
+}  // namespace
+}  // namespace tollgate::gateway
