@@ -48,7 +48,9 @@ std::string format_yuan(MicroYuan amount) {
   std::string fraction = std::to_string(magnitude % kMicroPerYuan);
   fraction.insert(0, kFractionDigits - fraction.size(), '0');
   while (fraction.size() > 2 && fraction.back() == '0') fraction.pop_back();
-  return (negative ? "-" : "") + std::to_string(magnitude / kMicroPerYuan) + "." + fraction;
+  std::string text(negative ? "-" : "");
+  text.append(std::to_string(magnitude / kMicroPerYuan)).append(1, '.').append(fraction);
+  return text;
 }
 
 }  // namespace tollgate

@@ -12,9 +12,7 @@ using std::chrono::microseconds;
 using std::chrono::year_month_day;
 
 // Beijing's date of an instant: the UTC date of the instant shifted by the fixed offset.
-year_month_day beijing_date(WallTime instant) noexcept {
-  return std::chrono::floor<days>(instant + kBeijingOffset);
-}
+year_month_day beijing_date(WallTime instant) noexcept { return std::chrono::floor<days>(instant + kBeijingOffset); }
 
 WallTime midnight(std::chrono::sys_days day) noexcept { return WallTime(day) - kBeijingOffset; }
 
@@ -114,8 +112,8 @@ std::string format_time(WallTime instant) {
   const auto date = beijing_date(instant);
   const std::chrono::hh_mm_ss clock(local - std::chrono::floor<days>(local));
   auto text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()),
-                          static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                          clock.hours().count(), clock.minutes().count(), clock.seconds().count());
+                          static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
+                          clock.minutes().count(), clock.seconds().count());
   const auto fraction = clock.subseconds().count();
   if (fraction != 0 && fraction % 1000 == 0) text += fmt::format(".{:03}", fraction / 1000);
   if (fraction % 1000 != 0) text += fmt::format(".{:06}", fraction);

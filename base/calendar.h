@@ -52,7 +52,7 @@ struct Month {
 // RFC 3339 with any offset or Z, years 1970 to 9999; fractions beyond microseconds are refused, not rounded.
 [[nodiscard]] std::optional<WallTime> parse_time(std::string_view text);
 
-[[nodiscard]] std::string format_month(Month month);                        // "2021-08"
+[[nodiscard]] std::string format_month(Month month);  // "2021-08"
 [[nodiscard]] std::optional<Month> parse_month(std::string_view text);
 
 }  // namespace tollgate

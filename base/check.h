@@ -8,8 +8,8 @@ namespace tollgate {
 
 }  // namespace tollgate
 
-#define TOLLGATE_CHECK(condition)                                                 \
-  do {                                                                            \
-    if (!(condition)) [[unlikely]]                                                \
-      ::tollgate::check_failed(#condition, __FILE__, __LINE__);                   \
+#define TOLLGATE_CHECK(condition)                                                                                      \
+  do {                                                                                                                 \
+    if (!(condition)) [[unlikely]]                                                                                     \
+      ::tollgate::check_failed(#condition, __FILE__, __LINE__);                                                        \
   } while (false)

@@ -10,13 +10,13 @@ namespace tollgate {
 
 // What kind of answer a fault deserves. The admin API maps each kind to one HTTP status.
 enum class FaultKind {
-  invalid,               // the request itself is wrong: 400
-  not_found,             // 404
-  conflict,              // the state does not allow it: 409
-  payment_required,      // the balance is short: 402
-  gone,                  // no longer sold: 410
-  unprocessable,         // an idempotency key was used with another body: 422
-  unavailable,           // the store or the disk refused: 503
+  invalid,           // the request itself is wrong: 400
+  not_found,         // 404
+  conflict,          // the state does not allow it: 409
+  payment_required,  // the balance is short: 402
+  gone,              // no longer sold: 410
+  unprocessable,     // an idempotency key was used with another body: 422
+  unavailable,       // the store or the disk refused: 503
 };
 
 struct Fault {

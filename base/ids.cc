@@ -4,15 +4,14 @@
 #include <openssl/evp.h>
 #include <sys/random.h>
 
-
 #include "base/check.h"
 
 namespace tollgate {
 namespace {
 constexpr std::string_view kBase32 = "0123456789abcdefghjkmnpqrstvwxyz";  // no i, l, o, u: fewer misreadings
 constexpr std::string_view kKeyPrefix = "tg_";
-constexpr std::size_t kKeyRandomChars = 32;    // 160 bits
-constexpr std::size_t kKeyChecksumChars = 4;   // 20 bits: a mistyped key passes once in a million
+constexpr std::size_t kKeyRandomChars = 32;   // 160 bits
+constexpr std::size_t kKeyChecksumChars = 4;  // 20 bits: a mistyped key passes once in a million
 
 void fill_random(std::uint8_t* out, std::size_t size) {
   // Up to 256 bytes getrandom neither fails nor returns short once the pool is ready (man 2 getrandom).

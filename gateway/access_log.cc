@@ -42,7 +42,8 @@ Result<std::unique_ptr<AccessLog>> AccessLog::open(const std::string& path, std:
   log->file_ = open_file(path);
   if (log->file_ < 0) {
     return Fault{FaultKind::unavailable, "access_log_failed",
-                 "cannot open the access log " + path + ": " + std::generic_category().message(errno), "log.access_log"};
+                 "cannot open the access log " + path + ": " + std::generic_category().message(errno),
+                 "log.access_log"};
   }
   for (std::size_t i = 0; i < workers; ++i) log->rings_.push_back(std::make_unique<Ring>(queue_bytes));
   log->thread_ = std::thread([raw = log.get()] { raw->run(); });

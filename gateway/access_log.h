@@ -38,8 +38,7 @@ void append_json_escaped(std::string& out, std::string_view text, std::size_t ma
 class AccessLog {
  public:
   // `path`: a file that is appended to, or "-" for standard output.
-  static Result<std::unique_ptr<AccessLog>> open(const std::string& path, std::size_t workers,
-                                                 std::size_t queue_bytes);
+  static Result<std::unique_ptr<AccessLog>> open(const std::string& path, std::size_t workers, std::size_t queue_bytes);
   ~AccessLog();  // writes what is queued
 
   // On the worker's own thread. False: the queue is full and the line was dropped.

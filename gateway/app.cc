@@ -5,7 +5,7 @@
 
 #include <boost/asio/post.hpp>
 #include <csignal>
-#include <future>
+#include <thread>
 
 #include "gateway/app_log.h"
 #include "gateway/app_serve.h"
@@ -38,6 +38,7 @@ int run_serve(const Config& config, const ConfigSource& source) {
 void Serve::run() {
   wait_for_signal();
   main_.run();
+  drain_thread_.join();
   spdlog::info("stopped");
 }
 
@@ -67,14 +68,14 @@ void Serve::begin_drain() {
     spdlog::warn("drain_ms is over: ending what is still in flight");
     for (auto& worker : workers_) worker->post([raw = worker.get()] { raw->abandon(); });
   });
-  std::thread([this] {
+  drain_thread_ = std::thread([this] {
     for (auto& worker : workers_) worker->join();
     asio::post(main_, [this] {
       drain_timer_.cancel();
       signals_.cancel();
       main_.stop();
     });
-  }).detach();
+  });
 }
 
 void Serve::reload() {
@@ -91,7 +92,8 @@ void Serve::reload() {
                              fresh.workers != config_->workers || fresh.billing.clock != config_->billing.clock ||
                              fresh.journal.slots != config_->journal.slots ||
                              fresh.log.access_log != config_->log.access_log;
-  if (fixed_changed) spdlog::warn("addresses, data_dir, gateway, workers, journal.slots, billing and log.access_log take a restart");
+  if (fixed_changed)
+    spdlog::warn("addresses, data_dir, gateway, workers, journal.slots, billing and log.access_log take a restart");
   set_up_log(fresh.log);
   if (access_log_) access_log_->reopen();
   config_ = std::make_shared<const Config>(std::move(fresh));

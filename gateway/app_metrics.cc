@@ -31,7 +31,8 @@ void Serve::add_metrics() {
   counter("access_log_dropped_total", "Access log lines dropped because the queue was full.",
           of_workers(&meter::WorkerCells::access_log_dropped));
   constexpr const char* slots_help = "Slots of the journal: used, free, or damaged and set aside.";
-  gauge("journal_slots", slots_help, [this] { return static_cast<double>(journal_->slots_used()); }, {{"state", "used"}});
+  gauge("journal_slots", slots_help, [this] { return static_cast<double>(journal_->slots_used()); },
+        {{"state", "used"}});
   gauge("journal_slots", slots_help,
         [this] { return static_cast<double>(journal_->slots_total() - journal_->slots_used()); }, {{"state", "free"}});
   gauge("journal_slots", slots_help, [this] { return static_cast<double>(journal_->slots_damaged()); },

@@ -44,21 +44,20 @@ class Serve final : public Traffic {
   Result<void> prepare_data_dir();
   Result<void> load_price_lists();
   Result<void> open_stores();
-  Result<void> start_billing();    // on the billing thread: epoch, what the journal still holds, entitlements
+  Result<void> start_billing();  // on the billing thread: epoch, what the journal still holds, entitlements
   Result<void> start_workers();
   Result<void> start_admin();
   void add_metrics();
 
   // Recurring.
-  void collect_usage();            // billing thread
-  void schedule_collection();      // billing thread
-  void sync_journal();             // its own thread
-  void run_due(WallTime now);      // billing thread: the manual clock was moved
+  void collect_usage();        // billing thread
+  void schedule_collection();  // billing thread
+  void sync_journal();         // its own thread
+  void run_due(WallTime now);  // billing thread: the manual clock was moved
 
   // Signals and the end.
   void wait_for_signal();
   void begin_drain();
-  void wait_for_workers();
   void reload();
   void publish_service(const std::string& id, const std::shared_ptr<const ServiceConfig>& service);
 
@@ -91,6 +90,7 @@ class Serve final : public Traffic {
   std::optional<asio::steady_timer> collect_timer_;
   std::unique_ptr<AdminServer> admin_;
   std::thread journal_thread_;
+  std::thread drain_thread_;  // waits for the workers, so that the main thread hears further signals
 
   // Written by one thread each, read when metrics are scraped; each is a fact of its own, so relaxed is enough.
   std::atomic<bool> ready_{false};

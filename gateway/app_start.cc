@@ -58,7 +58,8 @@ Result<void> Serve::start() {
   directory_.emplace(*quiescence_);
   metrics_.emplace(workers, reason_codes());
   if (!config_->log.access_log.empty()) {
-    auto log = AccessLog::open(config_->log.access_log, workers, static_cast<std::size_t>(config_->log.access_log_queue_bytes));
+    auto log = AccessLog::open(config_->log.access_log, workers,
+                               static_cast<std::size_t>(config_->log.access_log_queue_bytes));
     if (!log) return log.error();
     access_log_ = std::move(*log);
   }
@@ -78,7 +79,8 @@ Result<void> Serve::start() {
 
 Result<void> Serve::prepare_data_dir() {
   if (::mkdir(config_->data_dir.c_str(), 0700) != 0 && errno != EEXIST) {
-    return start_fault("cannot make the data folder " + config_->data_dir + ": " + std::generic_category().message(errno));
+    return start_fault("cannot make the data folder " + config_->data_dir + ": " +
+                       std::generic_category().message(errno));
   }
   if (config_->billing.clock == "manual") {
     manual_now_ = system_clock_.now();

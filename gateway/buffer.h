@@ -12,8 +12,8 @@
 
 namespace tollgate::gateway {
 
-inline constexpr std::size_t kSmallBlock = 8 * 1024;    // a usual head with a small body
-inline constexpr std::size_t kLargeBlock = 64 * 1024;   // bodies: fewer system calls per byte
+inline constexpr std::size_t kSmallBlock = 8 * 1024;   // a usual head with a small body
+inline constexpr std::size_t kLargeBlock = 64 * 1024;  // bodies: fewer system calls per byte
 
 // Freed blocks of one size for reuse on one thread.
 class BlockPool {

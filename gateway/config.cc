@@ -5,10 +5,10 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <optional>
-#include <sstream>
 
 #include "gateway/config_keys.h"
 
@@ -41,18 +41,22 @@ class FileReader {
 
  private:
   std::optional<std::string> read_text() {
+    std::error_code ignored;
+    if (std::filesystem::is_directory(path_, ignored)) {
+      loaded_.faults.push_back({path_, "is a folder, not a file"});
+      return std::nullopt;
+    }
     std::ifstream file(path_, std::ios::binary);
-    std::ostringstream text;
-    if (file) text << file.rdbuf();
-    if (!file || text.fail()) {
+    if (!file) {
       loaded_.faults.push_back({path_, fmt::format("cannot be read: {}", std::strerror(errno))});
       return std::nullopt;
     }
-    if (text.view().size() > kFileBytesMax) {
-      loaded_.faults.push_back({path_, fmt::format("is larger than {} bytes", kFileBytesMax)});
-      return std::nullopt;
-    }
-    return text.str();
+    std::string text(kFileBytesMax + 1, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(file.gcount()));
+    if (text.size() <= kFileBytesMax) return text;
+    loaded_.faults.push_back({path_, fmt::format("is larger than {} bytes", kFileBytesMax)});
+    return std::nullopt;
   }
 
   void fault(const YAML::Mark& mark, std::string message) {

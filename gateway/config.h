@@ -74,12 +74,6 @@ struct Config {
   LogConfig log;
 };
 
-// Where a configuration came from, so that a reload (SIGHUP) can read it again.
-struct ConfigSource {
-  std::string path;                                        // empty: no file
-  std::vector<std::pair<std::string, std::string>> sets;   // flags, in order; they win over the file
-};
-
 // One fault of a configuration file: `where` is "file:line", or "--set" for a flag.
 struct ConfigFault {
   std::string where;

@@ -89,7 +89,7 @@ const std::vector<ConfigKey> kKeys = {
     {"upstreams.eject_ms", whole<&C::upstreams, &U::eject_ms>(1, kDayMs), "How long the first time; doubled each time after, up to eject_ms_max."},
     {"upstreams.eject_ms_max", whole<&C::upstreams, &U::eject_ms_max>(1, kDayMs), "The most of it, at least eject_ms."},
 
-    {"journal.slots", whole<&C::journal, &J::slots>(1024, 268'435'456), "Cells of the usage journal, 64 bytes each, allocated at the start: one per worker, subscription and hour not yet acknowledged."},
+    {"journal.slots", whole<&C::journal, &J::slots>(1024, 268'435'456), "Cells (64 bytes) of the usage journal: one per worker, subscription and hour not yet acknowledged."},
     {"journal.sync_interval_ms", whole<&C::journal, &J::sync_interval_ms>(1, 60'000), "Between syncs to the disk: the most that a power cut can take. A crash of the process takes nothing."},
     {"journal.collect_interval_ms", whole<&C::journal, &J::collect_interval_ms>(1, 60'000), "Between reports of usage to the billing core."},
 

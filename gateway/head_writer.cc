@@ -1,7 +1,7 @@
 #include "gateway/head_writer.h"
 
-#include <charconv>
 #include <array>
+#include <charconv>
 
 namespace tollgate::gateway {
 namespace {
@@ -82,10 +82,8 @@ bool is_passed_to_client(const Field& field) noexcept {
     case FieldId::content_length:
     case FieldId::transfer_encoding:
     case FieldId::hop_by_hop:
-    case FieldId::call_outcome:
-      return false;
-    default:
-      return !equals_ignoring_case(field.name, "x-request-id");  // ours is added
+    case FieldId::call_outcome: return false;
+    default: return !equals_ignoring_case(field.name, "x-request-id");  // ours is added
   }
 }
 }  // namespace

@@ -5,7 +5,7 @@
 
 namespace tollgate::gateway {
 namespace {
-constexpr std::uint32_t kSizeDigitsMax = 15;     // 2^60 bytes: no 64-bit overflow can be reached
+constexpr std::uint32_t kSizeDigitsMax = 15;       // 2^60 bytes: no 64-bit overflow can be reached
 constexpr std::uint32_t kOverheadMax = 16 * 1024;  // extensions of one chunk, and the trailer section
 
 int hex_value(char c) noexcept {
@@ -79,9 +79,7 @@ void ChunkDecoder::step(char c) noexcept {
         state_ = State::trailer_start;
       }
       return;
-    case State::data_cr:
-      state_ = c == '\r' ? State::data_lf : State::bad;
-      return;
+    case State::data_cr: state_ = c == '\r' ? State::data_lf : State::bad; return;
     case State::data_lf:
       state_ = c == '\n' ? State::size_first : State::bad;
       size_digits_ = 0;
@@ -100,16 +98,11 @@ void ChunkDecoder::step(char c) noexcept {
         state_ = State::bad;
       }
       return;
-    case State::trailer_lf:
-      state_ = c == '\n' ? State::trailer_start : State::bad;
-      return;
-    case State::end_lf:
-      state_ = c == '\n' ? State::done : State::bad;
-      return;
+    case State::trailer_lf: state_ = c == '\n' ? State::trailer_start : State::bad; return;
+    case State::end_lf: state_ = c == '\n' ? State::done : State::bad; return;
     case State::data:
     case State::done:
-    case State::bad:
-      return;
+    case State::bad: return;
   }
 }
 

@@ -11,10 +11,10 @@ namespace tollgate::gateway {
 class ChunkDecoder {
  public:
   struct Piece {
-    std::size_t consumed = 0;    // bytes of the input that are done with; the rest is to be offered again
-    std::span<char> data;        // decoded bytes, inside the input (moved together if there were several chunks)
-    bool done = false;           // the last chunk and the trailer section have ended
-    bool bad = false;            // malformed: give up the connection
+    std::size_t consumed = 0;  // bytes of the input that are done with; the rest is to be offered again
+    std::span<char> data;      // decoded bytes, inside the input (moved together if there were several chunks)
+    bool done = false;         // the last chunk and the trailer section have ended
+    bool bad = false;          // malformed: give up the connection
   };
 
   // Work is linear in the input: every byte is looked at once, however it is cut.
@@ -22,15 +22,27 @@ class ChunkDecoder {
 
  private:
   enum class State : std::uint8_t {
-    size_first, size, extension, size_lf, data, data_cr, data_lf, trailer_start, trailer, trailer_lf, end_lf, done, bad
+    size_first,
+    size,
+    extension,
+    size_lf,
+    data,
+    data_cr,
+    data_lf,
+    trailer_start,
+    trailer,
+    trailer_lf,
+    end_lf,
+    done,
+    bad
   };
   void step(char c) noexcept;
   bool count_overhead() noexcept;
 
   State state_ = State::size_first;
-  std::uint64_t size_ = 0;       // of the chunk being read, then what is left of it
+  std::uint64_t size_ = 0;  // of the chunk being read, then what is left of it
   std::uint32_t size_digits_ = 0;
-  std::uint32_t overhead_ = 0;   // bytes of extensions since data was last seen, and of trailers
+  std::uint32_t overhead_ = 0;  // bytes of extensions since data was last seen, and of trailers
 };
 
 }  // namespace tollgate::gateway

@@ -9,13 +9,21 @@ namespace tollgate::gateway {
 enum class FieldId : std::uint8_t {
   other,  // passed on unless Connection names it
   // framing and connection: read by us, written anew, never copied
-  connection, content_length, expect, host, transfer_encoding,
-  hop_by_hop,     // Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Upgrade
+  connection,
+  content_length,
+  expect,
+  host,
+  transfer_encoding,
+  hop_by_hop,  // Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Upgrade
   // credentials of ours
-  authorization, api_key,
+  authorization,
+  api_key,
   // names the gateway owns towards upstreams: a client's own are dropped or extended
-  owned,          // X-Account, X-Service, X-Request-Id, X-Real-IP, Forwarded, and twins with underscores
-  forwarded_for, forwarded_proto, forwarded_host, via,
+  owned,  // X-Account, X-Service, X-Request-Id, X-Real-IP, Forwarded, and twins with underscores
+  forwarded_for,
+  forwarded_proto,
+  forwarded_host,
+  via,
   // names an upstream speaks to the gateway
   call_outcome,
 };

@@ -220,7 +220,8 @@ bool ResponseHead::parse(std::string_view head, bool request_was_head, const Hea
   }
   outcome_failed = false;
   for (const Field& field : fields) {
-    if (field.id == FieldId::call_outcome) outcome_failed = outcome_failed || equals_ignoring_case(field.value, "failed");
+    if (field.id == FieldId::call_outcome)
+      outcome_failed = outcome_failed || equals_ignoring_case(field.value, "failed");
   }
   return true;
 }

@@ -38,13 +38,13 @@ enum class BodyKind : std::uint8_t { none, length, chunked, until_close };
 // Why a head is refused. Each is one status; the peer's connection is closed after all of them.
 enum class HeadFault : std::uint8_t {
   none,
-  bad,                   // 400
-  method_not_allowed,    // 405: CONNECT, TRACE
-  target_too_long,       // 414
-  too_many_fields,       // 431
-  expectation_failed,    // 417
-  not_implemented,       // 501: a method the gateway does not know
-  version,               // 505
+  bad,                 // 400
+  method_not_allowed,  // 405: CONNECT, TRACE
+  target_too_long,     // 414
+  too_many_fields,     // 431
+  expectation_failed,  // 417
+  not_implemented,     // 501: a method the gateway does not know
+  version,             // 505
 };
 
 struct HeadLimits {
@@ -55,29 +55,29 @@ struct HeadLimits {
 struct RequestHead {
   std::string_view method;
   Target target;
-  std::string_view host;           // valid authority; empty only in HTTP/1.0
-  std::vector<Field> fields;       // reused from request to request
+  std::string_view host;      // valid authority; empty only in HTTP/1.0
+  std::vector<Field> fields;  // reused from request to request
   BodyKind body = BodyKind::none;
   std::uint64_t content_length = 0;
   bool http_1_0 = false;
   bool keep_alive = true;
   bool expect_continue = false;
   bool is_head = false;
-  bool is_idempotent = false;      // RFC 9110 9.2.2: may be sent again unasked
+  bool is_idempotent = false;  // RFC 9110 9.2.2: may be sent again unasked
 
   // `head` is a complete head as HeadScanner found it. On a fault the record's contents mean nothing.
   HeadFault parse(std::string_view head, const HeadLimits& limits);
 };
 
 struct ResponseHead {
-  int status = 0;                  // 100 to 599
+  int status = 0;  // 100 to 599
   std::string_view reason;
   std::vector<Field> fields;
   BodyKind body = BodyKind::none;  // as the request's method and the status demand
   std::uint64_t content_length = 0;
   bool has_content_length = false;  // also where no body follows (HEAD, 304)
   bool keep_alive = true;
-  bool outcome_failed = false;     // X-Call-Outcome: failed
+  bool outcome_failed = false;  // X-Call-Outcome: failed
 
   // False: malformed or ambiguous; the connection must not be used again.
   [[nodiscard]] bool parse(std::string_view head, bool request_was_head, const HeadLimits& limits);

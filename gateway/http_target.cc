@@ -12,9 +12,7 @@ int hex_value(char c) noexcept {
 }
 
 // What a server behind us might unescape into a separator or an end of string.
-bool is_dangerous_escape(int byte) noexcept {
-  return byte < 0x20 || byte == 0x7f || byte == '/' || byte == '\\';
-}
+bool is_dangerous_escape(int byte) noexcept { return byte < 0x20 || byte == 0x7f || byte == '/' || byte == '\\'; }
 
 bool has_only_target_chars(std::string_view text) noexcept {
   for (char c : text) {
@@ -44,7 +42,8 @@ bool is_dot_segment(std::string_view segment) noexcept {
   while (!segment.empty()) {
     if (segment.front() == '.') {
       segment.remove_prefix(1);
-    } else if (segment.size() >= 3 && segment[0] == '%' && segment[1] == '2' && (segment[2] == 'e' || segment[2] == 'E')) {
+    } else if (segment.size() >= 3 && segment[0] == '%' && segment[1] == '2' &&
+               (segment[2] == 'e' || segment[2] == 'E')) {
       segment.remove_prefix(3);
     } else {
       return false;

@@ -55,6 +55,7 @@ class ObjectReader {
   void array(std::string_view key, std::size_t items_min, std::size_t items_max, const ReadItem& read);
   void optional_array(std::string_view key, std::size_t items_min, std::size_t items_max, const ReadItem& read);
 
+  void ask(std::string_view key) { asked_.emplace(key); }  // the caller reads this field himself
   [[nodiscard]] bool has(std::string_view key) const;
   [[nodiscard]] std::string path_of(std::string_view key) const;
   // For rules that types cannot say. `path` as path_of() gives it.

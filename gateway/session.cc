@@ -25,40 +25,11 @@ bool closes_connection(Reason reason) noexcept {
     case Reason::target_too_long:
     case Reason::head_too_large:
     case Reason::expectation_failed:
-    case Reason::draining:
-      return true;
-    default:
-      return false;
+    case Reason::draining: return true;
+    default: return false;
   }
 }
 }  // namespace
-
-void Call::forward(std::int64_t now_ns) noexcept {
-  if (forwarded_ns != 0) return;  // a retry is the same call
-  forwarded_ns = now_ns;
-  const Points free = admission.hold.points();
-  meter::Recorder::forwarded(*slot, free);
-  admission.hold.spend();
-  service->cells.free_points.add(free.count());
-}
-
-void Call::end(meter::Outcome how) noexcept {
-  if (ended || forwarded_ns == 0) return;
-  ended = true;
-  outcome = how;
-  if (how == meter::Outcome::succeeded && !admission.unmetered) billable = admission.cost - admission.hold.points();
-  meter::Recorder::ended(*slot, how, admission.unmetered, billable);
-  service->cells.calls[static_cast<std::size_t>(how)].add(1);
-  service->cells.billable_points.add(billable.count());
-}
-
-void Call::release() noexcept {
-  if (!admitted) return;
-  admitted = false;
-  admission.permit.release();
-  admission.service_permit.release();
-  service->cells.in_flight[admission.paid ? 0 : 1].add(-1);
-}
 
 Session::Session(Worker& worker, Socket client, std::string peer)
     : worker_(worker), client_(std::move(client)), peer_(std::move(peer)) {
@@ -74,7 +45,9 @@ Session::~Session() {
 // The life of a connection: phases 2 to 8 of each call, one after the other.
 Task<void> Session::serve() {
   std::optional<Reason> fault;
-  while (co_await read_head(fault)) {
+  while (true) {
+    const bool open = co_await read_head(fault);
+    if (!open) break;
     Call call;
     begin(call);
     if (!fault) {
@@ -202,8 +175,7 @@ void Session::take_first_body(Call& call) {
       in_.consume(piece.consumed);
       break;
     }
-    default:
-      call.body_done = true;
+    default: call.body_done = true;
   }
   call.body_seen = call.first_body.size();
 }
@@ -275,7 +247,8 @@ Task<void> Session::refuse(Call& call, Reason reason) {
   call.release();
   Outgoing out;
   out.add(out_);
-  if (co_await send_to_client(out)) {
+  const error_code error = co_await send_to_client(out);
+  if (error) {
     keep_open_ = false;
     must_linger_ = false;
   } else if (keep_open_ && body_unread) {
@@ -364,83 +337,6 @@ Task<void> Session::linger() {
     dropped += got;
   }
   clear_client_deadline();
-}
-
-// ---- deadlines, departures and draining ----
-
-std::int64_t Session::due_ns() const noexcept { return std::min(client_due_ns_, upstream_due_ns_); }
-
-void Session::on_due(std::int64_t now_ns) noexcept {
-  error_code ignored;
-  if (client_due_ns_ <= now_ns) {
-    client_due_ns_ = kNever;
-    client_expired_ = true;
-    client_.cancel(ignored);
-  }
-  if (upstream_due_ns_ <= now_ns) {
-    upstream_due_ns_ = kNever;
-    upstream_expired_ = true;
-    cancel_upstream();
-  }
-  worker_.wheel().update(*this);
-}
-
-bool Session::waits_for_upstream_since(std::int64_t before_ns) const noexcept {
-  return call_ != nullptr && !call_->client_failed && call_->started_ns < before_ns;
-}
-
-void Session::client_gone() noexcept {
-  if (call_ == nullptr) return;
-  call_->client_failed = true;
-  cancel_upstream();
-}
-
-void Session::close_if_idle() noexcept {
-  error_code ignored;
-  if (idle_) client_.cancel(ignored);
-}
-
-void Session::abandon() noexcept {
-  error_code ignored;
-  keep_open_ = false;
-  client_gone();
-  client_.cancel(ignored);
-}
-
-void Session::set_client_deadline(std::int64_t after_ms) noexcept {
-  client_due_ns_ = worker_.coarse_now_ns() + after_ms * 1'000'000;
-  worker_.wheel().update(*this);
-}
-
-void Session::set_upstream_deadline(std::int64_t after_ms) noexcept {
-  upstream_due_ns_ = worker_.coarse_now_ns() + after_ms * 1'000'000;
-  worker_.wheel().update(*this);
-}
-
-Task<error_code> Session::send_to_client(Outgoing& out) {
-  error_code error;
-  while (!out.empty()) {
-    out.send_some(client_.native_handle(), error);
-    if (out.empty() || !error) continue;
-    if (!would_block(error)) co_return error;
-    set_client_deadline(worker_.config().timeouts.write_ms);
-    const auto [waited] = co_await client_.async_wait(Socket::wait_write, kAwait);
-    clear_client_deadline();
-    if (waited) co_return waited;
-  }
-  co_return error_code();
-}
-
-Task<error_code> Session::send_to_upstream(Outgoing& out) {
-  error_code error;
-  while (!out.empty()) {
-    out.send_some(upstream_->socket.native_handle(), error);
-    if (out.empty() || !error) continue;
-    if (!would_block(error)) co_return error;
-    const auto [waited] = co_await upstream_->socket.async_wait(Socket::wait_write, kAwait);
-    if (waited) co_return waited;
-  }
-  co_return error_code();
 }
 
 }  // namespace tollgate::gateway

@@ -24,15 +24,13 @@ std::string_view write_chunk_size(std::array<char, 20>& line, std::size_t size) 
 }
 
 Task<void> Session::proxy(Call& call) {
-  while (co_await connect(call, call.retried)) {
-    co_await exchange(call);
-    if (call.retry && !call.retried) {
-      call.retry = false;
-      call.retried = true;
-      call.fault.reset();
-      continue;
-    }
-    break;
+  bool connected = co_await connect(call, false);
+  if (connected) co_await exchange(call);
+  if (call.retry) {
+    call.retry = false;
+    call.retried = true;
+    connected = co_await connect(call, true);
+    if (connected) co_await exchange(call);
   }
   if (call.client_failed) keep_open_ = false;
   if (!call.answered && !call.client_failed) co_await refuse(call, *call.fault);
@@ -157,7 +155,8 @@ Task<void> Session::upload(Call& call) {
   if (request_.expect_continue && call.body_seen == 0) {
     Outgoing interim;
     interim.add(kContinue);
-    if (co_await send_to_client(interim)) call.client_failed = true;
+    const error_code error = co_await send_to_client(interim);
+    if (error) call.client_failed = true;
   }
   if (in_.empty() && in_.capacity() < kLargeBlock) in_.use(worker_.large_blocks());
   const std::int64_t timeout_ms =
@@ -166,14 +165,16 @@ Task<void> Session::upload(Call& call) {
   const bool chunked = request_.body == BodyKind::chunked;
   while (!call.body_done && !call.upload_failed && !call.client_failed) {
     std::string_view piece;
-    if (!co_await read_body_piece(call, piece)) break;
+    const bool more = co_await read_body_piece(call, piece);
+    if (!more) break;
     Outgoing out;
     if (chunked && !piece.empty()) out.add(write_chunk_size(size_line, piece.size()));
     out.add(piece);
     if (chunked && !piece.empty()) out.add(kChunkEnd);
     if (chunked && call.body_done) out.add(kLastChunk);
     set_upstream_deadline(timeout_ms);
-    if (co_await send_to_upstream(out)) call.upload_failed = true;
+    const error_code error = co_await send_to_upstream(out);
+    if (error) call.upload_failed = true;
     clear_upstream_deadline();
   }
   if (call.client_failed || call.fault) {

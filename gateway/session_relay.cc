@@ -31,7 +31,8 @@ void reset_on_close(Socket& socket) noexcept {
 std::string_view write_chunk_size(std::array<char, 20>& line, std::size_t size) noexcept;
 
 Task<void> Session::respond(Call& call) {
-  if (co_await read_response_head(call)) {
+  const bool has_head = co_await read_response_head(call);
+  if (has_head) {
     upstream_succeeded(*upstream_->upstream);
     co_await relay(call);
   }
@@ -56,7 +57,8 @@ Task<bool> Session::read_response_head(Call& call) {
     auto result = scanner.scan(up_.view());
     while (result == HeadScanner::Result::incomplete && up_.size() <= bytes_max) {
       if (up_.space().empty()) up_.use_own(std::min(up_.capacity() * 4, bytes_max + kSmallBlock));
-      if (!co_await read_upstream(call)) {
+      const bool more = co_await read_upstream(call);
+      if (!more) {
         // Once, on a connection that had idled and before any byte came back: it was closed under our hands.
         const bool replayable = call.body_done && request_.content_length == call.first_body.size();
         const bool safe = request_.is_idempotent || call.service->config->definition.retry_unsafe || call.nothing_sent;
@@ -87,7 +89,8 @@ Task<bool> Session::read_upstream(Call& call) {
     set_upstream_deadline(call.service->config->definition.timeout_ms.value_or(worker_.config().timeouts.upstream_ms));
   }
   const auto space = up_.space();
-  const auto [error, got] = co_await upstream_->socket.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
+  const auto [error, got] =
+      co_await upstream_->socket.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
   clear_upstream_deadline();
   up_.append(got);
   call.upstream_ended = error == asio::error::eof;
@@ -101,7 +104,8 @@ Task<void> Session::pass_interim(Call& call) {
   write_response_head(out_, response_, answer);
   Outgoing out;
   out.add(out_);
-  if (co_await send_to_client(out)) call.client_failed = true;
+  const error_code error = co_await send_to_client(out);
+  if (error) call.client_failed = true;
 }
 
 Task<void> Session::relay(Call& call) {
@@ -156,12 +160,14 @@ Task<void> Session::relay(Call& call) {
     out.add(data);
     if (chunk) out.add(kChunkEnd);
     if (whole && framing == BodyKind::chunked) out.add(kLastChunk);
-    if (co_await send_to_client(out)) call.client_failed = true;
+    const error_code error = co_await send_to_client(out);
+    if (error) call.client_failed = true;
     head = {};
     if (whole || call.client_failed || call.fault) break;
     // A full buffer means a long body: fewer, larger reads from here on.
     if (up_.capacity() < kLargeBlock && data.size() + 1024 > up_.capacity()) up_.use(worker_.large_blocks());
-    if (!co_await read_upstream(call) && !(call.upstream_ended && response_.body == BodyKind::until_close)) break;
+    const bool more = co_await read_upstream(call);
+    if (!more && !(call.upstream_ended && response_.body == BodyKind::until_close)) break;
   }
   if (whole && !call.client_failed) co_return;
   // Cut short. If only the client's side failed, the call is what its head said; otherwise it failed.

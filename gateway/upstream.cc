@@ -61,7 +61,8 @@ void upstream_succeeded(Upstream& upstream) noexcept {
 }
 
 WorkerService::~WorkerService() {
-  for (const auto& connections : idle) cells.upstream_connections[1].add(-static_cast<std::int64_t>(connections.size()));
+  for (const auto& connections : idle)
+    cells.upstream_connections[1].add(-static_cast<std::int64_t>(connections.size()));
 }
 
 std::unique_ptr<UpstreamConnection> WorkerService::take_idle(std::size_t upstream, std::int64_t now_ns) {

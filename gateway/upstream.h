@@ -56,9 +56,9 @@ struct UpstreamConnection {
   explicit UpstreamConnection(Executor executor) : socket(executor) {}
   Socket socket;
   Upstream* upstream = nullptr;
-  std::size_t index = 0;           // of the upstream in its service
+  std::size_t index = 0;  // of the upstream in its service
   std::int64_t idle_since_ns = 0;
-  bool reused = false;             // has carried a call before
+  bool reused = false;  // has carried a call before
 };
 
 // One worker's side of a service. Counted by its calls, on that worker's thread only.

@@ -30,7 +30,8 @@
 namespace tollgate::gateway {
 
 // What a worker knows of its sessions: enough to notice clients that left and to drain. On the worker's thread.
-class SessionLink : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+class SessionLink
+    : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:
   virtual ~SessionLink() = default;
   // A call older than that instant is waiting for its upstream, so nobody is reading from the client.
@@ -48,8 +49,8 @@ struct Plane {
   limiter::Quiescence& quiescence;
   meter::Journal& journal;
   meter::Metrics& metrics;
-  AccessLog* access_log = nullptr;             // nullptr: off
-  std::atomic<std::int64_t> connections{0};    // client connections of all workers, against connections_max
+  AccessLog* access_log = nullptr;           // nullptr: off
+  std::atomic<std::int64_t> connections{0};  // client connections of all workers, against connections_max
 };
 
 class Worker {
@@ -71,8 +72,8 @@ class Worker {
   void remove_service(const std::string& service);
   void set_config(std::shared_ptr<const Config> config) { config_ = std::move(config); }
   void forget_hours() { recorder_.forget_hours(); }  // see Recorder
-  void begin_drain();   // no new connections; idle ones are closed, busy ones after their answer
-  void abandon();       // ends what is still in flight
+  void begin_drain();  // no new connections; idle ones are closed, busy ones after their answer
+  void abandon();      // ends what is still in flight
 
   [[nodiscard]] std::size_t index() const noexcept { return index_; }
   [[nodiscard]] Plane& plane() noexcept { return plane_; }

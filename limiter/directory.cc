@@ -44,8 +44,7 @@ std::uint64_t Directory::SubscriptionTraits::key(const Subscription& subscriptio
   return pair_of(subscription.account->number, subscription.service->number);
 }
 
-Directory::Directory(Quiescence& quiescence)
-    : quiescence_(quiescence), keys_(quiescence), subscriptions_(quiescence) {}
+Directory::Directory(Quiescence& quiescence) : quiescence_(quiescence), keys_(quiescence), subscriptions_(quiescence) {}
 
 Directory::~Directory() {
   keys_.for_each([](KeyEntry& entry) { delete &entry; });

@@ -10,8 +10,8 @@
 
 namespace tollgate::limiter {
 
-enum class State : std::uint8_t { free, paid, arrears };          // domain.md sections 1, 4, 7
-enum class LimitBy : std::uint8_t { concurrency, qps };           // what the guarantee's number counts
+enum class State : std::uint8_t { free, paid, arrears };  // domain.md sections 1, 4, 7
+enum class LimitBy : std::uint8_t { concurrency, qps };   // what the guarantee's number counts
 
 struct PackWindow {  // active for starts_at <= now < ends_at
   WallTime starts_at;
@@ -27,11 +27,11 @@ struct Entitlement {
 
 // The terms of a service that all its subscriptions share.
 struct ServiceTerms {
-  Points cost;               // points per call
-  std::int32_t base = 4;     // base guarantee
+  Points cost;            // points per call
+  std::int32_t base = 4;  // base guarantee
   LimitBy limit_by = LimitBy::concurrency;
-  std::int32_t capacity = 0;       // calls in flight the upstreams can take; 0: not declared
-  std::int32_t free_ceiling = 0;   // capacity less the paid reserve: free calls come in below this many in flight
+  std::int32_t capacity = 0;      // calls in flight the upstreams can take; 0: not declared
+  std::int32_t free_ceiling = 0;  // capacity less the paid reserve: free calls come in below this many in flight
 };
 
 // What the packs active at `now` add up to.

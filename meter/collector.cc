@@ -64,8 +64,8 @@ Result<void> Collector::collect(Hour hour) {
   for (auto& [epoch, whole] : reports) {
     for (std::size_t from = 0; from < whole.entries.size(); from += kEntriesPerReport) {
       const auto begin = whole.entries.begin() + static_cast<std::ptrdiff_t>(from);
-      const auto end = whole.entries.begin() +
-                       static_cast<std::ptrdiff_t>(std::min(from + kEntriesPerReport, whole.entries.size()));
+      const auto end =
+          whole.entries.begin() + static_cast<std::ptrdiff_t>(std::min(from + kEntriesPerReport, whole.entries.size()));
       const UsageReport part{gateway_, epoch, {begin, end}};
       if (auto delivered = deliver_(part); !delivered) return delivered;
       for (const auto& entry : part.entries) {

@@ -62,7 +62,8 @@ Result<std::uint32_t> settle_header(int file, const std::string& path, std::stri
       return refused(path, "is damaged or not a journal of this version; move it aside to start a new one");
     }
     if (std::string_view(header.gateway.data()) != gateway) {
-      return refused(path, "belongs to gateway " + std::string(header.gateway.data()) + ", not " + std::string(gateway));
+      return refused(path,
+                     "belongs to gateway " + std::string(header.gateway.data()) + ", not " + std::string(gateway));
     }
     if (header.slot_bytes != sizeof(Slot)) return refused(path, "has slots of another size");
     slots = std::max(slots, header.slots);  // a file grows with the configuration and never shrinks

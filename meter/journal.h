@@ -21,7 +21,9 @@ namespace tollgate::meter {
 // enough: each cell is a fact of its own, and a sum that is one call behind is caught up by the next report.
 class Cell {
  public:
-  void add(std::int64_t n) noexcept { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void add(std::int64_t n) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
   [[nodiscard]] std::int64_t load() const noexcept { return value_.load(std::memory_order_relaxed); }
   void clear() noexcept { value_.store(0, std::memory_order_relaxed); }  // only while nobody owns the slot
 
@@ -40,7 +42,7 @@ struct alignas(64) Slot {
   Cell calls_succeeded;
   Cell calls_failed;
   Cell calls_unmetered;
-  Cell free_points;         // counted when forwarding begins: from there on they are used, however the call ends
+  Cell free_points;  // counted when forwarding begins: from there on they are used, however the call ends
   Cell billable_points;
 
   // Forwarded and not ended yet; after a crash: interrupted.
@@ -96,8 +98,8 @@ class Journal {
   std::uint32_t count_ = 0;
   std::uint32_t epoch_ = 0;
   std::uint32_t damaged_ = 0;
-  std::atomic<std::uint32_t> used_{0};     // written by takers and the collector; read for metrics
-  std::atomic<std::uint32_t> fresh_{0};    // first slot that was never taken
+  std::atomic<std::uint32_t> used_{0};   // written by takers and the collector; read for metrics
+  std::atomic<std::uint32_t> fresh_{0};  // first slot that was never taken
   // The free list of recycled slots (Treiber's stack): low half the index plus one, high half a tag against ABA.
   // Acquire on pop pairs with release on push: the popped slot's cleared cells and its next_ are visible.
   std::atomic<std::uint64_t> free_{0};

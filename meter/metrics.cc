@@ -93,12 +93,12 @@ std::string Metrics::text() const {
   auto points = family("points_total", "Points of ended calls: free or billable.", MetricType::Counter);
   auto in_flight = family("in_flight", "Calls in flight, paid or free.", MetricType::Gauge);
   auto connections = family("upstream_connections", "Connections to upstreams, active or idle.", MetricType::Gauge);
-  auto request = family("request_duration_seconds", "From a request's first byte to its answer's last.",
-                        MetricType::Histogram);
-  auto overhead = family("overhead_seconds", "Time of a call in the gateway less the upstream's.",
-                         MetricType::Histogram);
-  auto upstream = family("upstream_duration_seconds", "From forwarding a call to the upstream's last byte.",
-                         MetricType::Histogram);
+  auto request =
+      family("request_duration_seconds", "From a request's first byte to its answer's last.", MetricType::Histogram);
+  auto overhead =
+      family("overhead_seconds", "Time of a call in the gateway less the upstream's.", MetricType::Histogram);
+  auto upstream =
+      family("upstream_duration_seconds", "From forwarding a call to the upstream's last byte.", MetricType::Histogram);
   {
     const std::lock_guard lock(mutex_);
     for (const auto& [service, cells] : services_) {
@@ -131,7 +131,7 @@ std::string Metrics::text() const {
       add_histogram(upstream, service, cells, &ServiceCells::upstream);
     }
   }
-  std::vector<MetricFamily> families = {requests, refusals, calls,    points,  in_flight,
+  std::vector<MetricFamily> families = {requests, refusals, calls,    points,     in_flight,
                                         request,  overhead, upstream, connections};
   for (const auto& one : read_) {
     const std::string name = kPrefix + one.name;

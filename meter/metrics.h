@@ -44,16 +44,16 @@ inline constexpr std::size_t kRefusalReasonsMax = 32;
 
 // One worker's cells of one service. Written by that worker only; summed by the scrape.
 struct ServiceCells {
-  std::array<Cell, 600> answers;                       // by status: requests_total
-  std::array<Cell, kRefusalReasonsMax> refusals;       // by the index of the reason
-  std::array<Cell, 2> calls;                           // by Outcome
+  std::array<Cell, 600> answers;                  // by status: requests_total
+  std::array<Cell, kRefusalReasonsMax> refusals;  // by the index of the reason
+  std::array<Cell, 2> calls;                      // by Outcome
   Cell free_points;
   Cell billable_points;
-  std::array<Cell, 2> in_flight;                       // paid, free: goes up and down
+  std::array<Cell, 2> in_flight;  // paid, free: goes up and down
   DurationHistogram request;
   DurationHistogram overhead;
   DurationHistogram upstream;
-  std::array<Cell, 2> upstream_connections;            // active, idle: goes up and down
+  std::array<Cell, 2> upstream_connections;  // active, idle: goes up and down
 };
 
 // One worker's cells that belong to no service.

@@ -150,9 +150,9 @@ class Bench:
     def measure(self, regime, name):
         direct = name == "direct"
         server = self.running["bare_relay"] if direct else self.running[name]
-        calls_before, cpu_before = self.model.stats(), 0 if direct else server.cpu_ns()
+        calls_before, cpu_before = self.model.stats(), server.cpu_ns()
         result = self.load(regime, server, self.model.port if direct else server.port)
-        cpu = 0 if direct else server.cpu_ns() - cpu_before
+        cpu = 0 if direct else server.cpu_ns_since(cpu_before)
         calls_after = self.model.stats()
         if calls_after["malformed"] != calls_before["malformed"]:
             raise RuntimeError(f"{name}, {regime}: the model got a request that is no valid HTTP")
@@ -246,6 +246,7 @@ def parse_arguments():
     parser.add_argument("--seconds", type=int, default=3, help="of load per measurement")
     parser.add_argument("--seed", type=int, default=None, help="of the order within the rounds; printed")
     arguments = parser.parse_args()
+    arguments.build, arguments.out = os.path.abspath(arguments.build), os.path.abspath(arguments.out)
     arguments.regimes = list(REGIMES) if arguments.regimes == "all" else arguments.regimes.split(",")
     arguments.only = arguments.only.split(",") if arguments.only else list(ALL)
     unknown = [name for name in arguments.only if name not in ALL] + [name for name in arguments.regimes if name not in REGIMES]

@@ -45,6 +45,18 @@ def call(port, method, path, body=None, headers=None):
     return answer.status, data
 
 
+def read_all(pattern):
+    """The texts of /proc files; a thread may end between being listed and being read."""
+    out = []
+    for path in glob.glob(pattern):
+        try:
+            with open(path) as file:
+                out.append(file.read())
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return out
+
+
 class Server:
     """A running process with its port, its keys file and its CPU clock."""
 
@@ -67,18 +79,26 @@ class Server:
         while todo:
             pid = todo.pop()
             out.append(pid)
-            for children in glob.glob(f"/proc/{pid}/task/*/children"):
-                with open(children) as file:
-                    todo += [int(child) for child in file.read().split()]
+            for text in read_all(f"/proc/{pid}/task/*/children"):
+                todo += [int(child) for child in text.split()]
         return out
 
     def cpu_ns(self):
-        total = 0
+        """(of the threads there are, to the nanosecond; of all there ever were, to the clock tick)"""
+        living = ever = 0
         for pid in self.pids():
-            for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
-                with open(path) as file:
-                    total += int(file.read().split()[0])
-        return total
+            living += sum(int(text.split()[0]) for text in read_all(f"/proc/{pid}/task/*/schedstat"))
+            for text in read_all(f"/proc/{pid}/stat"):
+                user, system = text.rpartition(")")[2].split()[11:13]
+                ever += (int(user) + int(system)) * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
+        return living, ever
+
+    def cpu_ns_since(self, before):
+        living, ever = (now - then for now, then in zip(self.cpu_ns(), before))
+        # Threads that ended took their nanoseconds with them: a figure without them would flatter.
+        if ever - living > 50_000_000 + living // 20:
+            raise RuntimeError(f"{self.name}: threads ended during the measurement, {living} of {ever} ns are left")
+        return living
 
     def stop(self):
         if self.process.poll() is None:

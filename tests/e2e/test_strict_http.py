@@ -180,8 +180,8 @@ class Heads(StrictTest):
     def test_targets_that_are_no_paths(self):
         path = self.svc.path
         for target in ("*", "#", path + "#f", path + "\x80", path + "/é", path + "/\x01", path + "/\x7f",
-                       "a.example:80", path[1:], "\\" + path, path + "/\\x", path + "/%0", path + "/%zz", path + "/%00", path + "/%",
-                       "//" + path, "?" + path):
+                       "a.example:80", path[1:], "\\" + path, path + "/\\x", path + "/%0", path + "/%zz",
+                       path + "/%00", path + "/%", "//" + path, "?" + path):
             with self.subTest(target=target):
                 self.refuse(self.lines(method="GET", target=target), (400, 404))
 

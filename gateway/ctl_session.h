@@ -1,0 +1,46 @@
+// What every ctl command shares: the connection's options, the token, and the two ways of showing an answer.
+// It knows no command.
+#pragma once
+
+#include <boost/json/value.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gateway/ctl_client.h"
+
+namespace tollgate::gateway {
+
+struct CtlExit {
+  static constexpr int kDone = 0;
+  static constexpr int kRefused = 1;  // by the server or the world
+  static constexpr int kUsage = 2;
+};
+
+class CtlSession {
+ public:
+  std::string address = "127.0.0.1:9901";
+  std::string token;       // --token; else --token-file, TOLLGATE_ADMIN_TOKEN, ./tollgate-data/admin-token
+  std::string token_file;
+  bool as_json = false;
+
+  // Made at the first use; what is wrong with the options is said there.
+  Result<CtlClient*> client();
+
+  // Each gives the exit code. One object; a list over all its pages; nothing but success; a fault.
+  int show(std::string_view method, const std::string& target, const boost::json::value* body = nullptr,
+           std::string_view idempotency_key = {});
+  int show_list(const std::string& target, const std::vector<std::string_view>& columns);
+  int show_items(const boost::json::array& items, const std::vector<std::string_view>& columns) const;
+  int done(std::string_view method, const std::string& target, std::string_view what);
+  static int refuse(const Fault& fault);
+  static int refuse_usage(std::string_view message);
+
+ private:
+  Result<std::string> find_token() const;
+  std::optional<CtlClient> client_;
+};
+
+}  // namespace tollgate::gateway

@@ -1,0 +1,7 @@
+#include "gateway/version.h"
+
+namespace tollgate::gateway {
+
+const char* version() noexcept { return TOLLGATE_VERSION; }
+
+}  // namespace tollgate::gateway
