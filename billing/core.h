@@ -261,6 +261,9 @@ class Core {
   // Every invariant with its sums; a store that cannot be read is one that does not hold ("store_readable").
   std::vector<Invariant> audit();
 
+  // Whether any money has moved or any usage was merged.
+  Result<bool> has_history();
+
   struct AccountCounts { std::int64_t active = 0; std::int64_t arrears = 0; };
   AccountCounts account_counts();
 

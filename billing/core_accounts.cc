@@ -108,6 +108,10 @@ Core::AccountCounts Core::account_counts() {
   return outcome.has_value() ? counts : AccountCounts{};
 }
 
+Result<bool> Core::has_history() {
+  return in_transaction([&]() -> Result<bool> { return store_.has_history(); });
+}
+
 Result<NewKey> Core::create_key(std::string_view account, std::string_view name, std::optional<WallTime> expires_at) {
   return in_transaction([&]() -> Result<NewKey> {
     if (auto found = need_account(account); found.has_error()) return found.error();

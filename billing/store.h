@@ -103,6 +103,7 @@ class Store {
   virtual std::vector<AccountRow> accounts(std::string_view after, int limit) = 0;  // by id
   virtual std::int64_t count_accounts() = 0;
   virtual std::int64_t count_accounts_in_debt() = 0;  // cash below 0
+  virtual bool has_history() = 0;                     // any transfer or usage
 
   virtual void insert_key(const KeyRow& row) = 0;
   // The hash of the key that is revoked now; nullopt: unknown, or revoked before.

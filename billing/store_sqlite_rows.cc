@@ -100,6 +100,12 @@ std::int64_t SqliteStore::count_accounts_in_debt() {
   return query.integer();
 }
 
+bool SqliteStore::has_history() {
+  Query query(prepared("SELECT EXISTS (SELECT 1 FROM transfers) OR EXISTS (SELECT 1 FROM usage_hours)"));
+  query.step();
+  return query.integer() != 0;
+}
+
 void SqliteStore::insert_key(const KeyRow& row) {
   Query query(prepared(
       "INSERT INTO keys (id, account, name, hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"));

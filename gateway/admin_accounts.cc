@@ -10,7 +10,7 @@ AdminAnswer put_account(AdminContext& context, const AdminRequest& request) {
   if (const auto fault = body.finish()) return problem(*fault);
   const auto put = context.core.put_account(request.id("account"), name);
   if (put.has_error()) return problem(put.error());
-  return json_answer(put->created ? 201 : 200, view(put->account));
+  return json_answer(200, view(put->account));
 }
 
 AdminAnswer get_account(AdminContext& context, const AdminRequest& request) {

@@ -25,7 +25,8 @@ std::optional<AdminAnswer> wrong_ids(const AdminMatch& match) {
     if (method != "PUT" && method != "POST") {
       return problem(404, part + "_not_found", fmt::format("there is no such {}", part), part);
     }
-    return problem(invalid(part, fmt::format("{}: an id is 1 to 63 of a-z, 0-9 and '-', and begins with no '-'", part)));
+    return problem(
+        invalid(part, fmt::format("{}: an id is 1 to 63 of a-z, 0-9 and '-', and begins with no '-'", part)));
   }
   return std::nullopt;
 }
@@ -34,8 +35,8 @@ std::optional<AdminAnswer> wrong_query(const AdminRoute& route, const AdminQuery
   for (const auto& [name, value] : query.all()) {
     if (std::find(route.query.begin(), route.query.end(), name) != route.query.end()) continue;
     if (route.query.empty()) return problem(invalid(name, fmt::format("{}: this call takes no query", name)));
-    return problem(invalid(name, fmt::format("{}: is not a query parameter here; there are: {}", name,
-                                             fmt::join(route.query, ", "))));
+    return problem(invalid(
+        name, fmt::format("{}: is not a query parameter here; there are: {}", name, fmt::join(route.query, ", "))));
   }
   return std::nullopt;
 }

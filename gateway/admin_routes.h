@@ -15,7 +15,7 @@ namespace tollgate::gateway {
 
 using AdminHandler = AdminAnswer (*)(AdminContext&, const AdminRequest&);
 
-enum class AdminThread { server, billing };      // where the handler runs
+enum class AdminThread { server, billing };  // where the handler runs
 enum class AdminBody { none, optional, required };
 
 struct AdminRoute {
@@ -33,9 +33,9 @@ struct AdminRoute {
 std::span<const AdminRoute> admin_routes();
 
 struct AdminMatch {
-  const AdminRoute* route = nullptr;  // null: no call
+  const AdminRoute* route = nullptr;                    // null: no call
   std::map<std::string, std::string, std::less<>> ids;  // as they stand in the path
-  std::string allow;                  // the methods of a path that is known, but not with this method
+  std::string allow;                                    // the methods of a path that is known, but not with this method
 };
 
 // `path` is the target before '?', as it was sent: ids need no percent-encoding, so there is no decoding.

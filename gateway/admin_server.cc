@@ -30,8 +30,8 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
-constexpr std::chrono::milliseconds kAcceptPause{100};   // after a failed accept: descriptors may be short
-constexpr std::chrono::milliseconds kLinger{5'000};      // for a client to take an answer to a body not read
+constexpr std::chrono::milliseconds kAcceptPause{100};  // after a failed accept: descriptors may be short
+constexpr std::chrono::milliseconds kLinger{5'000};     // for a client to take an answer to a body not read
 constexpr std::size_t kLingerBytesMax = 64 * 1024 * 1024;
 
 using Parser = http::request_parser<http::string_body>;

@@ -21,7 +21,7 @@ struct AdminOptions {
   std::string token;                   // for everything under /v1; never empty
   std::size_t connections_max = 256;   // one more is closed as it comes
   std::size_t head_bytes_max = 32 * 1024;
-  std::chrono::milliseconds head_timeout{60'000};   // also how long a connection may idle
+  std::chrono::milliseconds head_timeout{60'000};  // also how long a connection may idle
   std::chrono::milliseconds body_timeout{60'000};
   std::chrono::milliseconds write_timeout{30'000};
   std::function<void(WallTime)> run_due;  // everything due up to the manual clock's new time; billing thread

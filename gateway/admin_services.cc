@@ -4,14 +4,37 @@
 #include "gateway/service_definition.h"
 
 namespace tollgate::gateway::handlers {
+namespace {
+// The published service other than `id` that has the same host and prefix, or "". Two would take turns at one route.
+Result<std::string> service_with_route(billing::Core& core, const ServiceDefinition& wanted, const std::string& id) {
+  std::optional<std::string> after;
+  do {
+    auto page = core.services(after, billing::kPageItemsMax);
+    if (page.has_error()) return page.error();
+    for (const auto& service : page->items) {
+      if (service.id == id) continue;
+      const auto definition = parse_service_definition(service.definition);
+      if (definition && definition->path_prefix == wanted.path_prefix && definition->host == wanted.host) {
+        return service.id;
+      }
+    }
+    after = std::move(page->next);
+  } while (after);
+  return std::string();
+}
+}  // namespace
+
 
 AdminAnswer put_service(AdminContext& context, const AdminRequest& request) {
   const auto definition = read_service_definition(request.body);
   if (definition.has_error()) return problem(definition.error());
   const auto& id = request.id("service");
-  const bool is_new = context.core.service(id).has_error();
-  const auto put = context.core.put_service(id, definition->model, to_json(*definition));
-  return answer_with(is_new ? 201 : 200, put, kAsView);
+  const auto other = service_with_route(context.core, *definition, id);
+  if (other.has_error()) return problem(other.error());
+  if (!other->empty()) {
+    return problem(409, "route_taken", "service " + *other + " is published at this host and path_prefix", "route");
+  }
+  return answer_with(200, context.core.put_service(id, definition->model, to_json(*definition)), kAsView);
 }
 
 AdminAnswer get_service(AdminContext& context, const AdminRequest& request) {

@@ -17,7 +17,7 @@ AdminAnswer put_subscription(AdminContext& context, const AdminRequest& request)
   context.traffic.flush_usage();  // so that the answer's points are those of now
   const auto put = context.core.put_subscription(request.id("account"), request.id("service"), paid, std::move(plan));
   if (put.has_error()) return problem(put.error());
-  return json_answer(put->created ? 201 : 200, shown(context, put->subscription));
+  return json_answer(200, shown(context, put->subscription));
 }
 
 AdminAnswer get_subscription(AdminContext& context, const AdminRequest& request) {

@@ -45,13 +45,14 @@ class File {
 
 Result<AdminToken> read_token(const std::string& path) {
   const File file(path, O_RDONLY);
-  if (file.fd() < 0) return token_fault(fmt::format("cannot read the admin token from {}: {}", path, std::strerror(errno)));
+  if (file.fd() < 0)
+    return token_fault(fmt::format("cannot read the admin token from {}: {}", path, std::strerror(errno)));
   struct stat status {};
   if (::fstat(file.fd(), &status) != 0) return token_fault(fmt::format("{}: {}", path, std::strerror(errno)));
   // Read access for the group is how orchestrators mount secrets for a service; nothing beyond that.
   if ((status.st_mode & (S_IRWXO | S_IWGRP)) != 0) {
-    return token_fault(fmt::format("{} can be read or changed by others (mode {:04o}): chmod 600 it", path,
-                                   status.st_mode & 07777));
+    return token_fault(
+        fmt::format("{} can be read or changed by others (mode {:04o}): chmod 600 it", path, status.st_mode & 07777));
   }
   std::string text(kTokenBytesMax + 3, '\0');
   const auto size = ::read(file.fd(), text.data(), text.size());

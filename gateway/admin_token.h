@@ -11,8 +11,8 @@ namespace tollgate::gateway {
 
 struct AdminToken {
   std::string token;
-  std::string source;     // "TOLLGATE_ADMIN_TOKEN", or the file's path
-  bool generated = false; // now, into that file
+  std::string source;      // "TOLLGATE_ADMIN_TOKEN", or the file's path
+  bool generated = false;  // now, into that file
 };
 
 // TOLLGATE_ADMIN_TOKEN as it is; else config.admin_token_file; else data_dir/admin-token, which is made with mode

@@ -5,6 +5,7 @@
 
 #include <boost/asio/post.hpp>
 #include <csignal>
+#include <fstream>
 #include <thread>
 
 #include "gateway/app_log.h"
@@ -12,6 +13,8 @@
 
 namespace tollgate::gateway {
 namespace {
+constexpr std::uint64_t kCountAccountsEvery = 5;  // rounds of collection: a look at every account's balance
+
 // As many descriptors as the system lets us have: two for each call in flight, one for each idle client.
 void raise_descriptor_limit() {
   rlimit limit{};
@@ -140,9 +143,11 @@ void Serve::schedule_collection() {
     if (error) return;
     collect_usage();
     quiescence_->collect();
-    const auto counts = core_->account_counts();
-    accounts_active_.store(counts.active, std::memory_order_relaxed);
-    accounts_arrears_.store(counts.arrears, std::memory_order_relaxed);
+    if (++rounds_ % kCountAccountsEvery == 0) {
+      const auto counts = core_->account_counts();
+      accounts_active_.store(counts.active, std::memory_order_relaxed);
+      accounts_arrears_.store(counts.arrears, std::memory_order_relaxed);
+    }
     schedule_collection();
   });
 }
@@ -152,6 +157,10 @@ void Serve::run_due(WallTime now) {
     for (auto& worker : workers_) worker->post([raw = worker.get()] { raw->forget_hours(); });
   }
   manual_now_ = now;
+  // A restart goes on at the same instant: what is stored must not lie in the future.
+  if (!(std::ofstream(manual_clock_file(), std::ios::trunc) << format_time(now))) {
+    spdlog::error("cannot keep the manual clock in {}", manual_clock_file());
+  }
 }
 
 void Serve::sync_journal() {

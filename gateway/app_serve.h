@@ -48,6 +48,7 @@ class Serve final : public Traffic {
   Result<void> start_workers();
   Result<void> start_admin();
   void add_metrics();
+  [[nodiscard]] std::string manual_clock_file() const;
 
   // Recurring.
   void collect_usage();        // billing thread
@@ -70,6 +71,7 @@ class Serve final : public Traffic {
   SystemClock system_clock_;
   std::optional<ManualClock> manual_clock_;
   WallTime manual_now_;
+  std::uint64_t rounds_ = 0;  // of collection; billing thread
   std::optional<billing::Catalog> own_catalog_;
   std::vector<billing::Plan> own_plans_;
   const billing::Catalog* catalog_ = nullptr;

@@ -83,12 +83,15 @@ Result<void> Serve::prepare_data_dir() {
                        std::generic_category().message(errno));
   }
   if (config_->billing.clock == "manual") {
-    manual_now_ = system_clock_.now();
+    const auto kept = read_text(manual_clock_file());
+    manual_now_ = kept ? parse_time(*kept).value_or(system_clock_.now()) : system_clock_.now();
     manual_clock_.emplace(manual_now_);
     spdlog::warn("billing.clock is manual: time stands still until POST /v1/clock moves it; for tests only");
   }
   return {};
 }
+
+std::string Serve::manual_clock_file() const { return config_->data_dir + "/manual-clock"; }
 
 Result<void> Serve::load_price_lists() {
   catalog_ = &billing::Catalog::built_in();

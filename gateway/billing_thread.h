@@ -17,7 +17,7 @@ namespace tollgate::gateway {
 
 class BillingThread {
  public:
-  BillingThread();  // runs at once
+  BillingThread();   // runs at once
   ~BillingThread();  // stop()
   BillingThread(const BillingThread&) = delete;
   BillingThread& operator=(const BillingThread&) = delete;

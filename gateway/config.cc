@@ -60,16 +60,16 @@ class FileReader {
   }
 
   void fault(const YAML::Mark& mark, std::string message) {
-    loaded_.faults.push_back(
-        {mark.is_null() ? path_ : fmt::format("{}:{}", path_, mark.line + 1), std::move(message)});
+    loaded_.faults.push_back({mark.is_null() ? path_ : fmt::format("{}:{}", path_, mark.line + 1), std::move(message)});
   }
 
   // `section` is "" or "limits.": what the names of the map's keys begin with.
   void read_map(const YAML::Node& map, const std::string& section) {
     if (map.IsNull()) return;  // an empty file or section leaves the defaults
     if (!map.IsMap()) {
-      return fault(map.Mark(), section.empty() ? "a configuration is a map of keys and values"
-                                               : fmt::format("{}: must be a map", section.substr(0, section.size() - 1)));
+      return fault(map.Mark(), section.empty()
+                                   ? "a configuration is a map of keys and values"
+                                   : fmt::format("{}: must be a map", section.substr(0, section.size() - 1)));
     }
     for (const auto& entry : map) {
       if (!entry.first.IsScalar()) {

@@ -13,59 +13,59 @@
 namespace tollgate::gateway {
 
 struct LimitsConfig {
-  std::int64_t head_bytes_max = 32 * 1024;      // request or response head; 1 KiB to 1 MiB. Beyond: 431
-  std::int64_t head_fields_max = 100;           // 1 to 1000. Beyond: 431
-  std::int64_t target_bytes_max = 8 * 1024;     // request target; 64 to head_bytes_max. Beyond: 414
-  std::int64_t body_bytes_max = 256 * 1024 * 1024;  // request body; 0 to 1 TiB. Beyond: 413
-  std::int64_t connections_max = 50'000;        // client connections of the process; 1 to 1,000,000
+  std::int64_t head_bytes_max = 32 * 1024;               // request or response head; 1 KiB to 1 MiB. Beyond: 431
+  std::int64_t head_fields_max = 100;                    // 1 to 1000. Beyond: 431
+  std::int64_t target_bytes_max = 8 * 1024;              // request target; 64 to head_bytes_max. Beyond: 414
+  std::int64_t body_bytes_max = 256 * 1024 * 1024;       // request body; 0 to 1 TiB. Beyond: 413
+  std::int64_t connections_max = 50'000;                 // client connections of the process; 1 to 1,000,000
   std::int64_t requests_per_connection_max = 1'000'000;  // then the connection is closed; 1 to 2^31
 };
 
-struct TimeoutsConfig {  // milliseconds; 1 to 86,400,000
-  std::int64_t head_ms = 10'000;              // from a request's first byte to the end of its head
-  std::int64_t idle_ms = 75'000;              // keep-alive: between an answer and the next request
-  std::int64_t body_ms = 30'000;              // longest silence inside a request body
-  std::int64_t write_ms = 30'000;             // longest time a client may take no byte of its answer
+struct TimeoutsConfig {            // milliseconds; 1 to 86,400,000
+  std::int64_t head_ms = 10'000;   // from a request's first byte to the end of its head
+  std::int64_t idle_ms = 75'000;   // keep-alive: between an answer and the next request
+  std::int64_t body_ms = 30'000;   // longest silence inside a request body
+  std::int64_t write_ms = 30'000;  // longest time a client may take no byte of its answer
   std::int64_t upstream_connect_ms = 3'000;
-  std::int64_t upstream_ms = 60'000;          // a service's timeout_ms where it names none: longest silence of an upstream
-  std::int64_t drain_ms = 30'000;             // after SIGTERM: for what is in flight
+  std::int64_t upstream_ms = 60'000;  // a service's timeout_ms where it names none: longest silence of an upstream
+  std::int64_t drain_ms = 30'000;     // after SIGTERM: for what is in flight
 };
 
 struct UpstreamsConfig {
-  std::int64_t idle_connections_max = 128;    // per upstream and worker thread; 0 to 10,000
-  std::int64_t idle_ms = 50'000;              // an idle upstream connection is closed after this
-  std::int64_t eject_after_failures = 3;      // consecutive; 1 to 1000
-  std::int64_t eject_ms = 1'000;              // first ejection; doubled each time up to eject_ms_max
+  std::int64_t idle_connections_max = 128;  // per upstream and worker thread; 0 to 10,000
+  std::int64_t idle_ms = 50'000;            // an idle upstream connection is closed after this
+  std::int64_t eject_after_failures = 3;    // consecutive; 1 to 1000
+  std::int64_t eject_ms = 1'000;            // first ejection; doubled each time up to eject_ms_max
   std::int64_t eject_ms_max = 30'000;
 };
 
 struct JournalConfig {
-  std::int64_t slots = 1 << 20;               // 64 bytes each, pre-allocated; 1024 to 2^28
-  std::int64_t sync_interval_ms = 100;        // the most a power cut can take; 1 to 60,000
-  std::int64_t collect_interval_ms = 200;     // between reports to the billing core; 1 to 60,000
+  std::int64_t slots = 1 << 20;            // 64 bytes each, pre-allocated; 1024 to 2^28
+  std::int64_t sync_interval_ms = 100;     // the most a power cut can take; 1 to 60,000
+  std::int64_t collect_interval_ms = 200;  // between reports to the billing core; 1 to 60,000
 };
 
 struct BillingConfig {
-  std::string clock = "system";               // system | manual (tests only: POST /v1/clock moves it)
-  std::string catalog;                        // path of a catalogue file; empty: the built-in one
-  std::vector<std::string> plans;             // paths of plan files; empty: the built-in ones
+  std::string clock = "system";    // system | manual (tests only: POST /v1/clock moves it)
+  std::string catalog;             // path of a catalogue file; empty: the built-in one
+  std::vector<std::string> plans;  // paths of plan files; empty: the built-in ones
 };
 
 struct LogConfig {
-  std::string level = "info";                 // debug | info | warn | error
-  std::string format = "json";                // json | text
-  std::string access_log;                     // path, "-" for standard output, empty for none
+  std::string level = "info";                     // debug | info | warn | error
+  std::string format = "json";                    // json | text
+  std::string access_log;                         // path, "-" for standard output, empty for none
   std::int64_t access_log_queue_bytes = 1 << 20;  // per worker thread; lines beyond it are dropped and counted
 };
 
 struct Config {
   std::string listen = "127.0.0.1:8080";
   std::string admin_listen = "127.0.0.1:9901";
-  std::string admin_token_file;               // empty: data_dir/admin-token; TOLLGATE_ADMIN_TOKEN wins over both
+  std::string admin_token_file;  // empty: data_dir/admin-token; TOLLGATE_ADMIN_TOKEN wins over both
   std::string data_dir = "tollgate-data";
-  std::string gateway = "gw-1";               // this gateway's name in usage reports; an id as in api.md
-  std::int64_t workers = 0;                   // event loops of the data path; 0: one per core; at most 256
-  bool trust_forwarded = false;               // extend a client's X-Forwarded-* (true) or replace them (false)
+  std::string gateway = "gw-1";  // this gateway's name in usage reports; an id as in api.md
+  std::int64_t workers = 0;      // event loops of the data path; 0: one per core; at most 256
+  bool trust_forwarded = false;  // extend a client's X-Forwarded-* (true) or replace them (false)
   LimitsConfig limits;
   TimeoutsConfig timeouts;
   UpstreamsConfig upstreams;

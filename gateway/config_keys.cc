@@ -58,51 +58,72 @@ using J = JournalConfig;
 using B = BillingConfig;
 using G = LogConfig;
 
-// clang-format off
 const std::vector<ConfigKey> kKeys = {
     {"listen", text<&C::listen>(TextForm::listen_address), "Where clients call: IP address and port."},
-    {"admin_listen", text<&C::admin_listen>(TextForm::listen_address), "Where the admin API, /metrics and the probes are. Not for the open network."},
-    {"admin_token_file", text<&C::admin_token_file>(), "File with the admin token. Empty: data_dir/admin-token, made at the first start. TOLLGATE_ADMIN_TOKEN wins over both."},
-    {"data_dir", text<&C::data_dir>(TextForm::not_empty), "Folder of the database, the usage journal and the admin token."},
+    {"admin_listen", text<&C::admin_listen>(TextForm::listen_address),
+     "Where the admin API, /metrics and the probes are. Not for the open network."},
+    {"admin_token_file", text<&C::admin_token_file>(),
+     "File with the admin token. Empty: data_dir/admin-token, made at the first start. TOLLGATE_ADMIN_TOKEN wins over "
+     "both."},
+    {"data_dir", text<&C::data_dir>(TextForm::not_empty),
+     "Folder of the database, the usage journal and the admin token."},
     {"gateway", text<&C::gateway>(TextForm::id), "This gateway's name in usage reports."},
     {"workers", whole<&C::workers>(0, 256), "Event loops of the data path. 0: one per core."},
-    {"trust_forwarded", yes_or_no<&C::trust_forwarded>(), "true: extend a client's X-Forwarded-* (behind a proxy of yours). false: replace them."},
+    {"trust_forwarded", yes_or_no<&C::trust_forwarded>(),
+     "true: extend a client's X-Forwarded-* (behind a proxy of yours). false: replace them."},
 
-    {"limits.head_bytes_max", whole<&C::limits, &L::head_bytes_max>(kKiB, kMiB), "Bytes of a request's or response's head. Beyond: 431."},
+    {"limits.head_bytes_max", whole<&C::limits, &L::head_bytes_max>(kKiB, kMiB),
+     "Bytes of a request's or response's head. Beyond: 431."},
     {"limits.head_fields_max", whole<&C::limits, &L::head_fields_max>(1, 1000), "Fields of a head. Beyond: 431."},
-    {"limits.target_bytes_max", whole<&C::limits, &L::target_bytes_max>(64, kMiB), "Bytes of a request's target, at most head_bytes_max. Beyond: 414."},
-    {"limits.body_bytes_max", whole<&C::limits, &L::body_bytes_max>(0, kTiB), "Bytes of a request's body. Beyond: 413."},
-    {"limits.connections_max", whole<&C::limits, &L::connections_max>(1, 1'000'000), "Client connections of the process."},
-    {"limits.requests_per_connection_max", whole<&C::limits, &L::requests_per_connection_max>(1, 2'147'483'648), "Requests on one client connection, which is then closed."},
+    {"limits.target_bytes_max", whole<&C::limits, &L::target_bytes_max>(64, kMiB),
+     "Bytes of a request's target, at most head_bytes_max. Beyond: 414."},
+    {"limits.body_bytes_max", whole<&C::limits, &L::body_bytes_max>(0, kTiB),
+     "Bytes of a request's body. Beyond: 413."},
+    {"limits.connections_max", whole<&C::limits, &L::connections_max>(1, 1'000'000),
+     "Client connections of the process."},
+    {"limits.requests_per_connection_max", whole<&C::limits, &L::requests_per_connection_max>(1, 2'147'483'648),
+     "Requests on one client connection, which is then closed."},
 
     {"timeouts.head_ms", timeout<&T::head_ms>(), "From a request's first byte to the end of its head."},
     {"timeouts.idle_ms", timeout<&T::idle_ms>(), "Between an answer and the next request on a kept connection."},
     {"timeouts.body_ms", timeout<&T::body_ms>(), "The longest silence inside a request's body."},
     {"timeouts.write_ms", timeout<&T::write_ms>(), "The longest time a client may take no byte of its answer."},
     {"timeouts.upstream_connect_ms", timeout<&T::upstream_connect_ms>(), "For connecting to an upstream."},
-    {"timeouts.upstream_ms", timeout<&T::upstream_ms>(), "The longest silence of an upstream, where its service names no timeout_ms."},
+    {"timeouts.upstream_ms", timeout<&T::upstream_ms>(),
+     "The longest silence of an upstream, where its service names no timeout_ms."},
     {"timeouts.drain_ms", timeout<&T::drain_ms>(), "For what is in flight after SIGTERM."},
 
-    {"upstreams.idle_connections_max", whole<&C::upstreams, &U::idle_connections_max>(0, 10'000), "Idle connections kept per upstream and worker."},
-    {"upstreams.idle_ms", whole<&C::upstreams, &U::idle_ms>(1, kDayMs), "An idle upstream connection is closed after this. Keep it below the upstream's own."},
-    {"upstreams.eject_after_failures", whole<&C::upstreams, &U::eject_after_failures>(1, 1000), "Consecutive failures after which an upstream gets no calls for a while."},
-    {"upstreams.eject_ms", whole<&C::upstreams, &U::eject_ms>(1, kDayMs), "How long the first time; doubled each time after, up to eject_ms_max."},
+    {"upstreams.idle_connections_max", whole<&C::upstreams, &U::idle_connections_max>(0, 10'000),
+     "Idle connections kept per upstream and worker."},
+    {"upstreams.idle_ms", whole<&C::upstreams, &U::idle_ms>(1, kDayMs),
+     "An idle upstream connection is closed after this. Keep it below the upstream's own."},
+    {"upstreams.eject_after_failures", whole<&C::upstreams, &U::eject_after_failures>(1, 1000),
+     "Consecutive failures after which an upstream gets no calls for a while."},
+    {"upstreams.eject_ms", whole<&C::upstreams, &U::eject_ms>(1, kDayMs),
+     "How long the first time; doubled each time after, up to eject_ms_max."},
     {"upstreams.eject_ms_max", whole<&C::upstreams, &U::eject_ms_max>(1, kDayMs), "The most of it, at least eject_ms."},
 
-    {"journal.slots", whole<&C::journal, &J::slots>(1024, 268'435'456), "Cells (64 bytes) of the usage journal: one per worker, subscription and hour not yet acknowledged."},
-    {"journal.sync_interval_ms", whole<&C::journal, &J::sync_interval_ms>(1, 60'000), "Between syncs to the disk: the most that a power cut can take. A crash of the process takes nothing."},
-    {"journal.collect_interval_ms", whole<&C::journal, &J::collect_interval_ms>(1, 60'000), "Between reports of usage to the billing core."},
+    {"journal.slots", whole<&C::journal, &J::slots>(1024, 268'435'456),
+     "Cells (64 bytes) of the usage journal: one per worker, subscription and hour not yet acknowledged."},
+    {"journal.sync_interval_ms", whole<&C::journal, &J::sync_interval_ms>(1, 60'000),
+     "Between syncs to the disk: the most that a power cut can take. A crash of the process takes nothing."},
+    {"journal.collect_interval_ms", whole<&C::journal, &J::collect_interval_ms>(1, 60'000),
+     "Between reports of usage to the billing core."},
 
-    {"billing.clock", text<&C::billing, &B::clock>(TextForm::choice, {"system", "manual"}), "system, or manual for tests: then POST /v1/clock moves the time."},
-    {"billing.catalog", text<&C::billing, &B::catalog>(), "A catalogue file. Empty: the built-in one (conf/catalog.yaml)."},
-    {"billing.plans", list<&C::billing, &B::plans>(), "Plan files, that of new subscriptions first. Empty: the built-in ones (conf/plans/)."},
+    {"billing.clock", text<&C::billing, &B::clock>(TextForm::choice, {"system", "manual"}),
+     "system, or manual for tests: then POST /v1/clock moves the time."},
+    {"billing.catalog", text<&C::billing, &B::catalog>(),
+     "A catalogue file. Empty: the built-in one (conf/catalog.yaml)."},
+    {"billing.plans", list<&C::billing, &B::plans>(),
+     "Plan files, that of new subscriptions first. Empty: the built-in ones (conf/plans/)."},
 
-    {"log.level", text<&C::log, &G::level>(TextForm::choice, {"debug", "info", "warn", "error"}), "debug, info, warn or error."},
+    {"log.level", text<&C::log, &G::level>(TextForm::choice, {"debug", "info", "warn", "error"}),
+     "debug, info, warn or error."},
     {"log.format", text<&C::log, &G::format>(TextForm::choice, {"json", "text"}), "json or text."},
     {"log.access_log", text<&C::log, &G::access_log>(), "File of the access log. \"-\": standard output. Empty: none."},
-    {"log.access_log_queue_bytes", whole<&C::log, &G::access_log_queue_bytes>(4 * kKiB, 1024 * kMiB), "Lines waiting to be written, per worker. Lines beyond it are dropped and counted."},
+    {"log.access_log_queue_bytes", whole<&C::log, &G::access_log_queue_bytes>(4 * kKiB, 1024 * kMiB),
+     "Lines waiting to be written, per worker. Lines beyond it are dropped and counted."},
 };
-// clang-format on
 
 std::optional<std::string> set_whole(Config& config, const WholeNumber& kind, const std::string& text) {
   std::int64_t number = 0;
@@ -207,7 +228,8 @@ std::string default_config_file() {
   const Config defaults;
   std::string file =
       "# The configuration of tollgate: every key with its default. A file needs only the keys that differ.\n"
-      "# `tollgate check --config FILE` names every fault; `tollgate serve --set limits.connections_max=1000` wins over\n"
+      "# `tollgate check --config FILE` names every fault; `tollgate serve --set limits.connections_max=1000` wins "
+      "over\n"
       "# the file; SIGHUP reads it again.\n\n";
   std::string_view section;
   for (const auto& key : kKeys) {
@@ -218,7 +240,8 @@ std::string default_config_file() {
     section = in;
     const std::string_view indent = in.empty() ? "" : "  ";
     std::string range;
-    if (const auto* number = std::get_if<WholeNumber>(&key.kind)) range = fmt::format(" {} to {}.", number->min, number->max);
+    if (const auto* number = std::get_if<WholeNumber>(&key.kind))
+      range = fmt::format(" {} to {}.", number->min, number->max);
     file += fmt::format("{}# {}{}\n{}{}: {}\n", indent, key.help, range, indent, name, config_value(defaults, key));
   }
   return file;

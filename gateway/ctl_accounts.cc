@@ -43,7 +43,8 @@ void add_account_commands(CLI::App* ctl, CtlCommandLine& line) {
   auto got = options<std::string>();
   line.command(noun, "get", "Show an account and its balance",
                [&line, got] { return line.session.show("GET", account_path(*got)); })
-      ->add_option("account", *got)->required();
+      ->add_option("account", *got)
+      ->required();
   line.command(noun, "list", "List the accounts", [&line] {
     return line.session.show_list("/v1/accounts", {"id", "name", "state", "cash", "vouchers", "created_at"});
   });
@@ -64,16 +65,20 @@ void add_keys(CLI::App* ctl, CtlCommandLine& line) {
   create->add_option("--expires-at", made->expires_at, "A time like 2030-01-01T00:00:00+08:00");
 
   auto listed = options<std::string>();
-  line.command(noun, "list", "List the keys, without their secrets", [&line, listed] {
-    return line.session.show_list(account_path(*listed) + "/keys", {"id", "name", "created_at", "expires_at"});
-  })->add_option("account", *listed)->required();
+  line.command(
+          noun, "list", "List the keys, without their secrets",
+          [&line, listed] {
+            return line.session.show_list(account_path(*listed) + "/keys", {"id", "name", "created_at", "expires_at"});
+          })
+      ->add_option("account", *listed)
+      ->required();
 
   auto gone = options<KeyOptions>();
-  CLI::App* revoke = line.command(noun, "revoke", "Revoke a key: calls with it are refused within a second",
-                                  [&line, gone] {
-    return line.session.done("DELETE", account_path(gone->account) + "/keys/" + percent_encoded(gone->id),
-                             "revoked " + gone->id);
-  });
+  CLI::App* revoke =
+      line.command(noun, "revoke", "Revoke a key: calls with it are refused within a second", [&line, gone] {
+        return line.session.done("DELETE", account_path(gone->account) + "/keys/" + percent_encoded(gone->id),
+                                 "revoked " + gone->id);
+      });
   revoke->add_option("account", gone->account)->required();
   revoke->add_option("key", gone->id, "The key's id (not the key)")->required();
 }
@@ -104,10 +109,13 @@ void add_money(CLI::App* ctl, CtlCommandLine& line) {
 
   CLI::App* transfers = add_noun(ctl, "transfers", "The ledger of an account");
   auto listed = options<std::string>();
-  line.command(transfers, "list", "List the transfers, oldest first", [&line, listed] {
-    return line.session.show_list(account_path(*listed) + "/transfers",
-                                  {"id", "at", "debit", "credit", "amount", "reason", "reference"});
-  })->add_option("account", *listed)->required();
+  line.command(transfers, "list", "List the transfers, oldest first",
+               [&line, listed] {
+                 return line.session.show_list(account_path(*listed) + "/transfers",
+                                               {"id", "at", "debit", "credit", "amount", "reason", "reference"});
+               })
+      ->add_option("account", *listed)
+      ->required();
 }
 }  // namespace
 

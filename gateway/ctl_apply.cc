@@ -40,8 +40,8 @@ class KeysFile {
   Result<void> add(const std::string& line) {
     const int fd = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     const auto size = static_cast<ssize_t>(line.size());
-    const bool done = fd >= 0 && ::fchmod(fd, 0600) == 0 && ::write(fd, line.data(), line.size()) == size &&
-                      ::fsync(fd) == 0;
+    const bool done =
+        fd >= 0 && ::fchmod(fd, 0600) == 0 && ::write(fd, line.data(), line.size()) == size && ::fsync(fd) == 0;
     const int reason = errno;
     if (fd >= 0) ::close(fd);
     if (done) return {};
@@ -82,8 +82,8 @@ class Applying {
       return a.at("paid") == b.at("paid") && a.at("plan") == b.at("plan");
     };
     for (const auto& each : account.subscriptions) {
-      auto done = put("subscription", account.id + "/" + each.id, path + "/subscriptions/" + each.id, each.body,
-                      same_terms);
+      auto done =
+          put("subscription", account.id + "/" + each.id, path + "/subscriptions/" + each.id, each.body, same_terms);
       if (done.has_error()) return done;
     }
     return {};

@@ -108,7 +108,8 @@ ApplyEntry read_deposit(const json::value& item, const std::string& path, Object
   ObjectReader deposit(item, path);
   json::object body;
   const auto id = deposit.text("id", 60);
-  if (deposit.has("id") && !is_valid_id(id)) deposit.refuse(deposit.path_of("id"), "must be an id: it makes the deposit once");
+  if (deposit.has("id") && !is_valid_id(id))
+    deposit.refuse(deposit.path_of("id"), "must be an id: it makes the deposit once");
   // An unquoted 100 is what people write; the API wants text, so that nobody's parser makes a fraction of it.
   const json::value* amount = item.is_object() ? item.get_object().if_contains("amount") : nullptr;
   if (amount != nullptr && amount->is_int64()) {
@@ -123,7 +124,8 @@ ApplyEntry read_deposit(const json::value& item, const std::string& path, Object
   return {id, body};
 }
 
-ApplyAccount read_account(const std::string& id, const json::value& value, const std::string& path, ObjectReader& outer) {
+ApplyAccount read_account(const std::string& id, const json::value& value, const std::string& path,
+                          ObjectReader& outer) {
   ApplyAccount account{id, json::object(), {}, {}, {}};
   ObjectReader reader(value, path);
   account.body.get_object()["name"] = reader.text("name");

@@ -83,7 +83,8 @@ Fault fault_of(int status, const json::value& body) {
 }
 
 Fault unreachable(const std::string& address, const std::string& why) {
-  return {FaultKind::unavailable, "unreachable", fmt::format("no answer from the admin API at {}: {}", address, why), {}};
+  return {
+      FaultKind::unavailable, "unreachable", fmt::format("no answer from the admin API at {}: {}", address, why), {}};
 }
 }  // namespace
 

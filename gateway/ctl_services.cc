@@ -88,15 +88,17 @@ void add_services(CLI::App* ctl, CtlCommandLine& line) {
   add_put(noun, line);
   auto got = options<std::string>();
   line.command(noun, "get", "Show a service", [&line, got] { return line.session.show("GET", service_path(*got)); })
-      ->add_option("service", *got)->required();
+      ->add_option("service", *got)
+      ->required();
   line.command(noun, "list", "List the services", [&line] {
-    return line.session.show_list("/v1/services", {"id", "model", "route.path_prefix", "route.host", "upstreams",
-                                                   "limit_by", "capacity"});
+    return line.session.show_list(
+        "/v1/services", {"id", "model", "route.path_prefix", "route.host", "upstreams", "limit_by", "capacity"});
   });
   auto gone = options<std::string>();
   line.command(noun, "delete", "Take a service off the air; what was used stays known",
                [&line, gone] { return line.session.done("DELETE", service_path(*gone), "deleted " + *gone); })
-      ->add_option("service", *gone)->required();
+      ->add_option("service", *gone)
+      ->required();
 }
 
 }  // namespace tollgate::gateway

@@ -36,8 +36,9 @@ Result<std::string> CtlSession::find_token() const {
   const char* given = std::getenv("TOLLGATE_ADMIN_TOKEN");
   if (given != nullptr && *given != '\0') return std::string(given);
   if (auto line = first_line(kDefaultTokenFile)) return *line;
-  return invalid("token", "no admin token: give --token-file (serve keeps it in DATA_DIR/admin-token), or set "
-                          "TOLLGATE_ADMIN_TOKEN");
+  return invalid("token",
+                 "no admin token: give --token-file (serve keeps it in DATA_DIR/admin-token), or set "
+                 "TOLLGATE_ADMIN_TOKEN");
 }
 
 Result<CtlClient*> CtlSession::client() {
@@ -91,7 +92,7 @@ int CtlSession::done(std::string_view method, const std::string& target, std::st
 int CtlSession::refuse(const Fault& fault) {
   fmt::print(stderr, "tollgate ctl: {}\n", fault.message);
   return fault.field == "token" || fault.field == "token-file" || fault.field == "address" ? CtlExit::kUsage
-                                                                                          : CtlExit::kRefused;
+                                                                                           : CtlExit::kRefused;
 }
 
 int CtlSession::refuse_usage(std::string_view message) {

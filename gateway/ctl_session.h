@@ -22,7 +22,7 @@ struct CtlExit {
 class CtlSession {
  public:
   std::string address = "127.0.0.1:9901";
-  std::string token;       // --token; else --token-file, TOLLGATE_ADMIN_TOKEN, ./tollgate-data/admin-token
+  std::string token;  // --token; else --token-file, TOLLGATE_ADMIN_TOKEN, ./tollgate-data/admin-token
   std::string token_file;
   bool as_json = false;
 

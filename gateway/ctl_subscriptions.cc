@@ -63,16 +63,19 @@ void add_subscription_commands(CLI::App* ctl, CtlCommandLine& line) {
   get->add_option("service", got->service)->required();
 
   auto listed = options<std::string>();
-  line.command(noun, "list", "List the subscriptions of an account", [&line, listed] {
-    return line.session.show_list(account_path(*listed) + "/subscriptions",
-                                  {"service", "state", "plan", "guarantee", "in_flight", "free_points_left",
-                                   "month_points"});
-  })->add_option("account", *listed)->required();
+  line.command(noun, "list", "List the subscriptions of an account",
+               [&line, listed] {
+                 return line.session.show_list(
+                     account_path(*listed) + "/subscriptions",
+                     {"service", "state", "plan", "guarantee", "in_flight", "free_points_left", "month_points"});
+               })
+      ->add_option("account", *listed)
+      ->required();
 }
 
 int buy_pack(CtlSession& session, const PackOptions& bought) {
-  const json::value body = {{"qps", bought.qps}, {"kind", bought.kind}, {"starts_at", bought.starts_at},
-                            {"ends_at", bought.ends_at}};
+  const json::value body = {
+      {"qps", bought.qps}, {"kind", bought.kind}, {"starts_at", bought.starts_at}, {"ends_at", bought.ends_at}};
   const auto key = bought.idempotency_key.empty() ? random_id("ctl") : bought.idempotency_key;
   const auto target = subscription_path(bought.account, bought.service) + "/qps-packs";
   const int code = session.show("POST", target, &body, key);

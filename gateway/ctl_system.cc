@@ -83,15 +83,19 @@ void add_system(CLI::App* ctl, CtlCommandLine& line) {
   CLI::App* clock = add_noun(ctl, "clock", "The test clock (billing.clock: manual)");
   line.command(clock, "get", "Show its time", [&line] { return line.session.show("GET", "/v1/clock"); });
   auto now = options<std::string>();
-  line.command(clock, "set", "Move it forward; everything due up to then is run", [&line, now] {
-    const json::value body = {{"now", *now}};
-    return line.session.show("POST", "/v1/clock", &body);
-  })->add_option("now", *now, "A time like 2030-01-01T00:00:00+08:00")->required();
+  line.command(clock, "set", "Move it forward; everything due up to then is run",
+               [&line, now] {
+                 const json::value body = {{"now", *now}};
+                 return line.session.show("POST", "/v1/clock", &body);
+               })
+      ->add_option("now", *now, "A time like 2030-01-01T00:00:00+08:00")
+      ->required();
 
   auto applied = options<ApplyOptions>();
   CLI::App* command = line.command(ctl, "apply", "Make the server agree with a file of services and accounts",
                                    [&line, applied] { return apply_file(line.session, *applied); });
-  command->add_option("-f,--file", applied->file, "YAML; \"-\": standard input. ${NAME:-default} is filled in")->required();
+  command->add_option("-f,--file", applied->file, "YAML; \"-\": standard input. ${NAME:-default} is filled in")
+      ->required();
   command->add_option("--keys-file", applied->keys_file,
                       "Keep new keys here as lines \"account key\"; an account with a line gets no other key");
 }

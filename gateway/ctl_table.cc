@@ -13,9 +13,8 @@ struct Range {
   std::uint32_t last;
 };
 // The blocks of East Asian characters that terminals show in two columns (Unicode annex 11, W and F, by block).
-constexpr Range kWide[] = {{0x1100, 0x115f},   {0x2e80, 0xa4cf},   {0xac00, 0xd7a3},  {0xf900, 0xfaff},
-                           {0xfe30, 0xfe6f},   {0xff00, 0xff60},   {0xffe0, 0xffe6},  {0x1f300, 0x1faff},
-                           {0x20000, 0x3fffd}};
+constexpr Range kWide[] = {{0x1100, 0x115f}, {0x2e80, 0xa4cf}, {0xac00, 0xd7a3},   {0xf900, 0xfaff},  {0xfe30, 0xfe6f},
+                           {0xff00, 0xff60}, {0xffe0, 0xffe6}, {0x1f300, 0x1faff}, {0x20000, 0x3fffd}};
 
 // Columns of valid UTF-8 (the JSON parser has checked it).
 std::size_t width(std::string_view text) {

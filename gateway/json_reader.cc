@@ -81,8 +81,7 @@ std::size_t ObjectReader::one_of(std::string_view key, const std::vector<std::st
   return optional_one_of(key, allowed).value_or(0);
 }
 
-std::optional<std::int64_t> ObjectReader::optional_integer(std::string_view key, std::int64_t min,
-                                                           std::int64_t max) {
+std::optional<std::int64_t> ObjectReader::optional_integer(std::string_view key, std::int64_t min, std::int64_t max) {
   const json::value* value = find(key);
   if (value == nullptr) return std::nullopt;
   if (!value->is_int64() && !value->is_uint64()) {
@@ -168,8 +167,8 @@ std::optional<Fault> ObjectReader::finish() {
   for (const auto& field : *object_) {
     const std::string_view name(field.key().data(), field.key().size());
     if (asked_.find(name) != asked_.end()) continue;
-    return invalid(path_of(name), fmt::format("{}: is not a field here; there are: {}", path_of(name),
-                                              fmt::join(asked_, ", ")));
+    return invalid(path_of(name),
+                   fmt::format("{}: is not a field here; there are: {}", path_of(name), fmt::join(asked_, ", ")));
   }
   return fault_;
 }

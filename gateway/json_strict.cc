@@ -1,8 +1,8 @@
+#include <fmt/format.h>
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/parse_options.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value_stack.hpp>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <unordered_set>

@@ -38,10 +38,13 @@ void add_serve(CLI::App& root, ServeOptions& options) {
   serve->add_option("--listen", options.listen, "Where clients call, address:port");
   serve->add_option("--admin-listen", options.admin_listen, "Where the admin API and /metrics are, address:port");
   serve->add_option("--set", options.sets, "Any key of the configuration as key=value; wins over the file")
-      ->expected(1)->take_all()->allow_extra_args(false);
+      ->expected(1)
+      ->take_all()
+      ->allow_extra_args(false);
   serve->footer(
       "SIGHUP reads the file again (a bad one changes nothing and is said); SIGTERM finishes what is in flight.\n"
-      "The admin token: TOLLGATE_ADMIN_TOKEN, else admin_token_file, else DATA_DIR/admin-token, made at the first start.");
+      "The admin token: TOLLGATE_ADMIN_TOKEN, else admin_token_file, else DATA_DIR/admin-token, made at the first "
+      "start.");
 }
 
 // The flags as the keys they stand for; --set may override them, as it comes last.
@@ -82,8 +85,10 @@ int check(const std::string& path) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App root("tollgate stands in front of model endpoints: it lets in what an account may call, counts what it used, "
-                "and charges for it.", "tollgate");
+  CLI::App root(
+      "tollgate stands in front of model endpoints: it lets in what an account may call, counts what it used, "
+      "and charges for it.",
+      "tollgate");
   root.footer(kExamples);
   root.set_version_flag("--version", std::string("tollgate ") + tollgate::gateway::version());
   root.require_subcommand(1);

@@ -152,6 +152,14 @@ class FakeModel:
             requests = [json.loads(line) for line in lines if line.endswith("\n")]
         return [each for each in requests if service is None or each["headers"].get("x-service") == service]
 
+    def entry(self, response):
+        """The record of the request that this response answers; its line may follow the answer."""
+        wanted = response.header("x-request-id")
+
+        def find():
+            return [each for each in self.record() if each["headers"].get("x-request-id") == wanted]
+        return eventually(find, f"a record of request {wanted}")[0]
+
     def recorded(self, count, service=None):
         """Waits until exactly `count` requests have ended there, and gives them."""
         eventually(lambda: len(self.record(service)) >= count,

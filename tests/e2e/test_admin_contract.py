@@ -2,9 +2,12 @@
 Money has test_admin_money.py, usage and epochs test_admin_usage.py."""
 
 import json
+import os
+import pathlib
 import re
 import unittest
 
+import wire
 from admin import fresh, instant
 from harness import AUTODL, FAST, GatewayTest, Tollgate, eventually
 
@@ -150,13 +153,12 @@ class Tokens(AdminTest):
             self.assertEqual(answer.status, 200, answer)
 
     def test_without_a_token_one_is_made_in_the_data_folder(self):
-        import os
         gateway = Tollgate(token=None)
         self.addCleanup(gateway.close)
         gateway.start()
         path = os.path.join(gateway.data_dir, "admin-token")
         self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
-        token = open(path, encoding="ascii").read().strip()
+        token = pathlib.Path(path).read_text("ascii").strip()
         self.assertGreaterEqual(len(token), 20)
         self.assertEqual(gateway.admin.request("GET", "/v1/catalog", token=token).status, 200)
         self.assertEqual(gateway.admin.request("GET", "/v1/catalog", token="").status, 401)
@@ -208,7 +210,6 @@ class Keys(AdminTest):
                 self.fault(self.admin.create_key(identity, expires_at=bad), 400, "expires_at")
 
     def test_no_secret_is_stored_or_logged(self):
-        import pathlib
         identity = fresh("acct")
         self.admin.put_account(identity)
         secret = self.admin.create_key(identity)["key"]
@@ -226,7 +227,7 @@ class CatalogAndProbes(AdminTest):
         for name in (FAST, AUTODL, "video-classification", "time-series-forecast", "points-2021-08-20"):
             self.assertIn(name, text)
         models = {model.get("name") or model.get("id"): model for model in answer["models"]}
-        self.assertEqual(len(models), 39)
+        self.assertEqual(len(models), 40)
         for name, direction, points, fast in ((FAST, "image", 4, True), (AUTODL, "image", 6, False),
                                               ("sound-classification", "sound", 4, False),
                                               ("object-detection/boost-2000-3000ms", "image", 60, False),
@@ -256,7 +257,6 @@ class CatalogAndProbes(AdminTest):
         self.assertEqual(self.admin.metric("build_info"), 1)
 
     def test_the_admin_api_is_not_on_the_data_path(self):
-        import wire
         for path in ("/metrics", "/healthz", "/readyz", "/v1/catalog"):
             self.refused(wire.call(self.port, path), 401, "invalid_key")
             self.refused(wire.call(self.port, path, self.gateway.token), 401, "invalid_key")

@@ -18,9 +18,6 @@ class Calls(GatewayTest):
     def setUp(self):
         self.svc, self.acct = self.one()
 
-    def last(self):
-        return self.model.record(self.svc.id)[-1]
-
     def open(self):
         connection = Connection(self.port)
         self.addCleanup(connection.close)
@@ -35,7 +32,7 @@ class Calls(GatewayTest):
                 with self.subTest(method=method, suffix=suffix):
                     response = self.acct.call(self.svc, method, b"body" if method != "GET" else None, suffix=suffix)
                     self.assertEqual(response.status, 200, response)
-                    last = self.last()
+                    last = self.model.entry(response)
                     self.assertEqual((last["method"], last["target"]), (method, self.svc.path + suffix))
                     self.assertEqual(last["body_bytes"], 0 if method == "GET" else 4)
 
@@ -65,9 +62,10 @@ class Calls(GatewayTest):
 
     def test_curl_waits_for_100_continue_and_uploads(self):
         with tempfile.NamedTemporaryFile() as file:
-            file.write(os.urandom(3_000_000))
+            content = os.urandom(3_000_000)
+            file.write(content)
             file.flush()
-            crc = zlib.crc32(open(file.name, "rb").read())
+            crc = zlib.crc32(content)
             for framing in ([], ["-H", "Transfer-Encoding: chunked"]):
                 out = subprocess.run(
                     ["curl", "-sS", "--max-time", "60", "-T", file.name, "-H", "Expect: 100-continue", *framing,
@@ -90,8 +88,9 @@ class Calls(GatewayTest):
             body = (None, b"x" * number, [b"y" * number])[number % 3]
             fields = {"X-Fake-Chunked": "1"} if number % 2 else {}
             self.send(connection, "POST" if body else "GET", body, fields, f"?n={number}")
-            self.assertEqual(connection.response().status, 200)
-            self.assertEqual(self.last()["target"], f"{self.svc.path}?n={number}")
+            response = connection.response()
+            self.assertEqual(response.status, 200)
+            self.assertEqual(self.model.entry(response)["target"], f"{self.svc.path}?n={number}")
         self.acct.wait_usage(self.svc, calls_succeeded=50)
 
     def test_connection_close_is_honoured(self):

@@ -19,7 +19,7 @@ class ToTheUpstream(GatewayTest):
             connection.send(raw)
             response = connection.response()
         self.assertEqual(response.status, 200, response)
-        return self.model.record(self.svc.id)[-1], response
+        return self.model.entry(response), response
 
     def get(self, *fields, target=None, key=True):
         lines = [f"GET {target or self.svc.path} HTTP/1.1", "Host: models.example:8443"]
@@ -128,7 +128,7 @@ class ToTheUpstream(GatewayTest):
                     if response.status == 400:  # refusing such a trailer outright is as good
                         continue
                     self.assertEqual(response.status, 200, response)
-                    record = self.model.record(self.svc.id)[-1]
+                    record = self.model.entry(response)
                     self.assertNotIn("evil", str(record["header_lines"]))
                     self.assertEqual(record["body_bytes"], 5)
                     connection.send(wire.request("GET", self.svc.path, self.port, self.acct.key))

@@ -191,7 +191,7 @@ def head(method, target, port, key=None, fields=(), version="HTTP/1.1"):
 
 
 def chunks(*parts):
-    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts if part) + b"0\r\n\r\n"
 
 
 def request(method, target, port, key=None, body=None, fields=(), version="HTTP/1.1"):

@@ -14,9 +14,11 @@ class AdminCallsOnTheSystemClock : public AdminTest {
 };
 
 TEST_F(AdminCalls, AServiceComesBackAsItWasPut) {
-  const auto body = R"({"model":"video-classification","upstreams":["h:1"],"route":{"path_prefix":"/s/"},"capacity":5})";
-  EXPECT_EQ(call("PUT", "/v1/services/stream", body).status, 201U);
+  const auto body =
+      R"({"model":"video-classification","upstreams":["h:1"],"route":{"path_prefix":"/s/"},"capacity":5})";
   EXPECT_EQ(call("PUT", "/v1/services/stream", body).status, 200U);
+  EXPECT_EQ(call("PUT", "/v1/services/stream", body).status, 200U);
+  EXPECT_EQ(call("PUT", "/v1/services/other", body).text("code"), "route_taken");
   const auto answer = call("GET", "/v1/services/stream").json();
   EXPECT_EQ(answer.at("id"), "stream");
   EXPECT_EQ(answer.at("route").at("path_prefix"), "/s");
@@ -25,7 +27,9 @@ TEST_F(AdminCalls, AServiceComesBackAsItWasPut) {
   EXPECT_EQ(call("GET", "/v1/services").json().at("items").as_array().size(), 1U);
   EXPECT_EQ(call("DELETE", "/v1/services/stream").status, 204U);
   EXPECT_EQ(call("GET", "/v1/services/stream").status, 404U);
-  EXPECT_EQ(call("PUT", "/v1/services/stream", R"({"model":"none","upstreams":["h:1"],"route":{"path_prefix":"/"}})").text("field"), "model");
+  EXPECT_EQ(call("PUT", "/v1/services/stream", R"({"model":"none","upstreams":["h:1"],"route":{"path_prefix":"/"}})")
+                .text("field"),
+            "model");
 }
 
 TEST_F(AdminCalls, IdsHaveOneForm) {
@@ -48,7 +52,8 @@ TEST_F(AdminCalls, AccountsListInPages) {
 
 TEST_F(AdminCalls, AKeyIsShownOnceAndRevokedOnce) {
   call("PUT", "/v1/accounts/acme", R"({"name":"a"})");
-  const auto created = call("POST", "/v1/accounts/acme/keys", R"({"name":"laptop","expires_at":"2022-01-01T00:00:00Z"})");
+  const auto created =
+      call("POST", "/v1/accounts/acme/keys", R"({"name":"laptop","expires_at":"2022-01-01T00:00:00Z"})");
   EXPECT_EQ(created.status, 201U);
   EXPECT_TRUE(looks_like_api_key(created.text("key")));
   EXPECT_EQ(call("POST", "/v1/accounts/acme/keys").status, 201U);
@@ -94,7 +99,8 @@ TEST_F(AdminCalls, AKeyWhoseFirstRequestRunsIsInUse) {
   call("PUT", "/v1/accounts/acme", R"({"name":"a"})");
   std::promise<void> hold;
   billing_->post([&] { hold.get_future().wait(); });
-  const auto text = request_text("POST", "/v1/accounts/acme/deposits", R"({"amount":"1","kind":"cash"})", "Idempotency-Key: k\r\n");
+  const auto text =
+      request_text("POST", "/v1/accounts/acme/deposits", R"({"amount":"1","kind":"cash"})", "Idempotency-Key: k\r\n");
   const auto send = [&] {
     Client client(server_->port());
     client.send(text);
@@ -117,7 +123,8 @@ TEST_F(AdminCalls, AmountsAreStringsAndCashHasNoExpiry) {
     EXPECT_EQ(answer.status, 400U) << amount;
     EXPECT_EQ(answer.text("field"), "amount") << amount;
   }
-  EXPECT_EQ(pay(path, R"({"amount":"1","kind":"cash","expires_at":"2022-01-01T00:00:00Z"})", "k2").text("field"), "expires_at");
+  EXPECT_EQ(pay(path, R"({"amount":"1","kind":"cash","expires_at":"2022-01-01T00:00:00Z"})", "k2").text("field"),
+            "expires_at");
   EXPECT_EQ(pay(path, R"({"amount":"1"})", "k3").text("field"), "kind");
 }
 
@@ -139,7 +146,8 @@ TEST_F(AdminCalls, ASubscriptionShowsWhatItHasNow) {
 TEST_F(AdminCalls, AQpsPackIsBoughtFromCash) {
   make_subscribed_account(true);
   const auto path = "/v1/accounts/acme/subscriptions/classify/qps-packs";
-  const auto body = R"({"qps":5,"kind":"unlimited","starts_at":"2021-08-21T00:00:00+08:00","ends_at":"2021-08-22T00:00:00+08:00"})";
+  const auto body =
+      R"({"qps":5,"kind":"unlimited","starts_at":"2021-08-21T00:00:00+08:00","ends_at":"2021-08-22T00:00:00+08:00"})";
   EXPECT_EQ(pay(path, body, "p1").status, 402U);
   EXPECT_EQ(pay("/v1/accounts/acme/deposits", R"({"amount":"100000","kind":"cash"})", "d").status, 201U);
   EXPECT_EQ(pay(path, body, "p1").status, 402U) << "the first answer again";
@@ -147,7 +155,8 @@ TEST_F(AdminCalls, AQpsPackIsBoughtFromCash) {
   EXPECT_EQ(bought.status, 201U);
   EXPECT_EQ(bought.text("kind"), "unlimited");
   EXPECT_EQ(pay(path, R"({"qps":0,"kind":"metered"})", "p3").text("field"), "qps");
-  EXPECT_EQ(call("GET", "/v1/accounts/acme/subscriptions/classify").json().at("qps_packs").at(0).at("id"), bought.json().at("id"));
+  EXPECT_EQ(call("GET", "/v1/accounts/acme/subscriptions/classify").json().at("qps_packs").at(0).at("id"),
+            bought.json().at("id"));
 }
 
 TEST_F(AdminCalls, ReportedUsageIsShownByHour) {
@@ -155,16 +164,17 @@ TEST_F(AdminCalls, ReportedUsageIsShownByHour) {
   const auto epoch = call("POST", "/v1/gateways/gw-7/epochs");
   EXPECT_EQ(epoch.status, 201U);
   const auto report = [&](std::string_view hour, std::int64_t number) {
-    return fmt::format(
-        R"({{"gateway":"gw-7","epoch":{},"totals":[{{"account":"acme","service":"classify","hour":"{}","calls_succeeded":2,)"
-        R"("calls_failed":1,"calls_unmetered":0,"free_points":8,"billable_points":4}}]}})",
-        number, hour);
+    return fmt::format(R"({{"gateway":"gw-7","epoch":{},"totals":[{{"account":"acme","service":"classify","hour":"{}",)"
+                       R"("calls_succeeded":2,)"
+                       R"("calls_failed":1,"calls_unmetered":0,"free_points":8,"billable_points":4}}]}})",
+                       number, hour);
   };
   const auto number = epoch.json().at("epoch").as_int64();
   EXPECT_EQ(call("POST", "/v1/usage", report("2021-08-20T01:00:00Z", number)).status, 204U);
   EXPECT_EQ(call("POST", "/v1/usage", report("2021-08-20T01:00:00Z", number + 1)).status, 409U);
   EXPECT_EQ(call("POST", "/v1/usage", report("2021-08-20T01:30:00Z", number)).text("field"), "totals[0].hour");
-  const auto usage = call("GET", "/v1/accounts/acme/usage?from=2021-08-20T00:00:00+08:00&to=2021-08-21T00:00:00%2B08:00").json();
+  const auto usage =
+      call("GET", "/v1/accounts/acme/usage?from=2021-08-20T00:00:00+08:00&to=2021-08-21T00:00:00%2B08:00").json();
   ASSERT_EQ(usage.at("items").as_array().size(), 1U);
   EXPECT_EQ(usage.at("items").at(0).at("hour"), "2021-08-20T09:00:00+08:00");
   EXPECT_EQ(usage.at("items").at(0).at("billable_points"), 4);
@@ -188,7 +198,10 @@ TEST_F(AdminCalls, TheManualClockGoesForwardAndRunsWhatIsDue) {
   EXPECT_EQ(call("POST", "/v1/clock", R"({"now":"2021-08-20T11:00:00+08:00"})").status, 200U);
   EXPECT_EQ(due, "2021-08-20T11:00:00+08:00");
   EXPECT_EQ(clock_.now(), *parse_time("2021-08-20T03:00:00Z"));
-  EXPECT_EQ(call("POST", "/v1/clock", R"({"now":"2021-08-20T10:59:59+08:00"})").text("field"), "now");
+  EXPECT_EQ(call("POST", "/v1/clock", R"({"now":"2021-08-20T10:59:59+08:00"})").status, 200U) << "nothing has happened";
+  call("PUT", "/v1/accounts/acme", R"({"name":"a"})");
+  pay("/v1/accounts/acme/deposits", R"({"amount":"1","kind":"cash"})", "k");
+  EXPECT_EQ(call("POST", "/v1/clock", R"({"now":"2021-08-20T10:59:58+08:00"})").text("code"), "clock_backwards");
   EXPECT_EQ(call("POST", "/v1/clock", R"({"now":"soon"})").text("field"), "now");
 }
 

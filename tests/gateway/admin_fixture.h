@@ -147,12 +147,12 @@ class AdminTest : public testing::Test {
     return call("POST", target, body, "Idempotency-Key: " + key + "\r\n");
   }
   void make_subscribed_account(bool paid) {
-    ASSERT_EQ(call("PUT", "/v1/services/classify",
-                   R"({"model":"image-classification/high-performance","upstreams":["127.0.0.1:1"],"route":{"path_prefix":"/c"}})")
-                  .status, 201U);
-    ASSERT_EQ(call("PUT", "/v1/accounts/acme", R"({"name":"Acme"})").status, 201U);
-    ASSERT_EQ(call("PUT", "/v1/accounts/acme/subscriptions/classify", paid ? R"({"paid":true})" : R"({"paid":false})")
-                  .status, 201U);
+    constexpr auto service = R"({"model":"image-classification/high-performance","upstreams":["127.0.0.1:1"],)"
+                             R"("route":{"path_prefix":"/c"}})";
+    const auto terms = paid ? R"({"paid":true})" : R"({"paid":false})";
+    ASSERT_EQ(call("PUT", "/v1/services/classify", service).status, 200U);
+    ASSERT_EQ(call("PUT", "/v1/accounts/acme", R"({"name":"Acme"})").status, 200U);
+    ASSERT_EQ(call("PUT", "/v1/accounts/acme/subscriptions/classify", terms).status, 200U);
   }
 
   bool manual_;

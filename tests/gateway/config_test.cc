@@ -26,7 +26,8 @@ class ConfigTest : public testing::Test {
     return load_config(path_, sets);
   }
   // "line: message" of every fault.
-  std::vector<std::string> faults(std::string_view text, const std::vector<std::pair<std::string, std::string>>& sets = {}) {
+  std::vector<std::string> faults(std::string_view text,
+                                  const std::vector<std::pair<std::string, std::string>>& sets = {}) {
     std::vector<std::string> lines;
     for (const auto& fault : load(text, sets).faults) {
       auto where = fault.where;
@@ -86,8 +87,9 @@ TEST_F(ConfigTest, EveryKeyIsReadIntoItsOwnMember) {
 }
 
 TEST_F(ConfigTest, AFileNeedsOnlyWhatDiffersAndFlagsWin) {
-  const auto loaded = load("listen: 0.0.0.0:80\ntimeouts:\n  idle_ms: 5\nbilling:\n  plans: [a.yaml, \"b,c.yaml\"]\nlog:\n",
-                           {{"timeouts.idle_ms", "7"}, {"timeouts.idle_ms", "8"}});
+  const auto loaded =
+      load("listen: 0.0.0.0:80\ntimeouts:\n  idle_ms: 5\nbilling:\n  plans: [a.yaml, \"b,c.yaml\"]\nlog:\n",
+           {{"timeouts.idle_ms", "7"}, {"timeouts.idle_ms", "8"}});
   EXPECT_THAT(loaded.faults, IsEmpty());
   EXPECT_EQ(loaded.config.listen, "0.0.0.0:80");
   EXPECT_EQ(loaded.config.timeouts.idle_ms, 8);
@@ -96,19 +98,39 @@ TEST_F(ConfigTest, AFileNeedsOnlyWhatDiffersAndFlagsWin) {
 }
 
 TEST_F(ConfigTest, EveryFaultIsNamedWithItsLine) {
-  EXPECT_THAT(faults("listen: nowhere\nworkers: 257\nlimits:\n  body_bytes_max: -1\n  bodies: 3\ncolour: red\nworkers: 3\n"),
-              ElementsAre(HasSubstr("1: listen: must be an IP address and a port"),
-                          "2: workers: must be an integer from 0 to 256, not '257'",
-                          HasSubstr("4: limits.body_bytes_max: must be an integer from 0"),
-                          "5: limits.bodies: there is no such key", "6: colour: there is no such key",
-                          "7: workers: appears twice, first in line 2"));
+  EXPECT_THAT(
+      faults("listen: nowhere\nworkers: 257\nlimits:\n  body_bytes_max: -1\n  bodies: 3\ncolour: red\nworkers: 3\n"),
+      ElementsAre(HasSubstr("1: listen: must be an IP address and a port"),
+                  "2: workers: must be an integer from 0 to 256, not '257'",
+                  HasSubstr("4: limits.body_bytes_max: must be an integer from 0"),
+                  "5: limits.bodies: there is no such key", "6: colour: there is no such key",
+                  "7: workers: appears twice, first in line 2"));
 }
 
 TEST_F(ConfigTest, TypesAreStrict) {
-  for (const auto* text : {"workers: 1.0", "workers: '1'", "workers: 1e1", "workers: 0x10", "workers: one", "workers: +1", "workers:",
-                           "workers: [1]", "workers: {a: 1}", "workers: 99999999999999999999", "trust_forwarded: yes", "trust_forwarded: 1",
-                           "billing: {plans: a.yaml}", "billing: {clock: moon}", "gateway: Gw", "data_dir: ''", "listen: localhost:80",
-                           "listen: [a]", "limits: 5", "limits: [1]", "admin_listen: '127.0.0.1'", "limits.body_bytes_max: 5", "log: {level: INFO}"}) {
+  for (const auto* text : {"workers: 1.0",
+                           "workers: '1'",
+                           "workers: 1e1",
+                           "workers: 0x10",
+                           "workers: one",
+                           "workers: +1",
+                           "workers:",
+                           "workers: [1]",
+                           "workers: {a: 1}",
+                           "workers: 99999999999999999999",
+                           "trust_forwarded: yes",
+                           "trust_forwarded: 1",
+                           "billing: {plans: a.yaml}",
+                           "billing: {clock: moon}",
+                           "gateway: Gw",
+                           "data_dir: ''",
+                           "listen: localhost:80",
+                           "listen: [a]",
+                           "limits: 5",
+                           "limits: [1]",
+                           "admin_listen: '127.0.0.1'",
+                           "limits.body_bytes_max: 5",
+                           "log: {level: INFO}"}) {
     EXPECT_EQ(faults(text).size(), 1U) << text;
   }
 }
@@ -131,7 +153,8 @@ TEST_F(ConfigTest, FlagsAreCheckedLikeTheFile) {
 TEST_F(ConfigTest, RulesBetweenKeysAreFaultsOfTheKeysLine) {
   EXPECT_THAT(faults("limits:\n  head_bytes_max: 1024\n  target_bytes_max: 1025\n"),
               ElementsAre("3: limits.target_bytes_max: must be at most limits.head_bytes_max"));
-  EXPECT_THAT(faults("", {{"upstreams.eject_ms", "60000"}}), ElementsAre(HasSubstr("upstreams.eject_ms_max: must be at least")));
+  EXPECT_THAT(faults("", {{"upstreams.eject_ms", "60000"}}),
+              ElementsAre(HasSubstr("upstreams.eject_ms_max: must be at least")));
 }
 
 }  // namespace

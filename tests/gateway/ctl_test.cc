@@ -29,14 +29,17 @@ std::string fault_of(std::string_view yaml) {
 }
 
 TEST(CtlTable, ColumnsStandUnderEachOther) {
-  const auto items = boost::json::parse(R"([{"id":"a","name":"文心","n":5,"r":{"h":null}},{"id":"bcd","name":"","n":1200}])").as_array();
+  const auto items =
+      boost::json::parse(R"([{"id":"a","name":"文心","n":5,"r":{"h":null}},{"id":"bcd","name":"","n":1200}])")
+          .as_array();
   EXPECT_EQ(table(items, {"id", "name", "n", "r.h"}),
             "id   name     n  h\n"
             "a    文心     5  -\n"
             "bcd  -     1200  -\n");
   EXPECT_EQ(table({}, {"id", "name"}), "id  name\n");
-  EXPECT_EQ(fields(boost::json::parse(R"({"id":"a","state":"active","packs":[],"up":["x","y"],"o":{"k":1}})").as_object()),
-            "id     a\nstate  active\npacks  -\nup     x, y\no      {\"k\":1}\n");
+  EXPECT_EQ(
+      fields(boost::json::parse(R"({"id":"a","state":"active","packs":[],"up":["x","y"],"o":{"k":1}})").as_object()),
+      "id     a\nstate  active\npacks  -\nup     x, y\no      {\"k\":1}\n");
 }
 
 TEST(ApplyFile, TheEnvironmentIsFilledIn) {
@@ -45,12 +48,14 @@ TEST(ApplyFile, TheEnvironmentIsFilledIn) {
     return std::nullopt;
   };
   EXPECT_EQ(read_yaml("a: x${UPSTREAM}y${NONE:-z}", "f", environment)->at("a"), "xmodel:9yz");
-  EXPECT_THAT(read_yaml("b: 1\na: ${NONE}", "f", environment).error().message, HasSubstr("f:2: the environment has no NONE"));
+  EXPECT_THAT(read_yaml("b: 1\na: ${NONE}", "f", environment).error().message,
+              HasSubstr("f:2: the environment has no NONE"));
   EXPECT_THAT(read_yaml("a: ${NONE", "f", environment).error().message, HasSubstr("is not closed"));
 }
 
 TEST(ApplyFile, PlainNumbersAndFlagsAreThatAndQuotedOnesAreText) {
-  const auto value = read_yaml("{a: 1, b: '1', c: true, d: 'true', e: 1.5, f: null, g: [x]}", "f", no_environment).value();
+  const auto value =
+      read_yaml("{a: 1, b: '1', c: true, d: 'true', e: 1.5, f: null, g: [x]}", "f", no_environment).value();
   EXPECT_EQ(boost::json::serialize(value), R"({"a":1,"b":"1","c":true,"d":"true","e":"1.5","f":null,"g":["x"]})");
 }
 
@@ -60,7 +65,8 @@ TEST(ApplyFile, FaultsAreFoundBeforeTheFirstCall) {
   EXPECT_THAT(fault_of("accounts: {a: {}}"), HasSubstr("accounts.a.name: is required"));
   EXPECT_THAT(fault_of("accounts: {A: {name: x}}"), HasSubstr("accounts.A: an id is"));
   EXPECT_THAT(fault_of("accounts: {a: {name: x, deposits: [{amount: 1}]}}"), HasSubstr("deposits[0].id: is required"));
-  EXPECT_THAT(fault_of("accounts: {a: {name: x, deposits: [{id: d, amount: 1}, {id: d, amount: 1}]}}"), HasSubstr("two deposits"));
+  EXPECT_THAT(fault_of("accounts: {a: {name: x, deposits: [{id: d, amount: 1}, {id: d, amount: 1}]}}"),
+              HasSubstr("two deposits"));
   EXPECT_THAT(fault_of("accounts: {a: {name: x}, a: {name: y}}"), HasSubstr("f.yaml:1: 'a' appears twice"));
   EXPECT_THAT(fault_of("a: [\n"), HasSubstr("f.yaml:2"));
   EXPECT_THAT(fault_of("- a"), HasSubstr("must be a JSON object"));
@@ -69,7 +75,9 @@ TEST(ApplyFile, FaultsAreFoundBeforeTheFirstCall) {
 
 class CtlTest : public AdminTest {
  protected:
-  CtlClient client() { return CtlClient({"127.0.0.1:" + std::to_string(server_->port()), kToken, std::chrono::seconds(30)}); }
+  CtlClient client() {
+    return CtlClient({"127.0.0.1:" + std::to_string(server_->port()), kToken, std::chrono::seconds(30)});
+  }
 
   // "kind id result" of every step; the notes apart.
   std::vector<std::string> apply_demo(const std::string& keys_file = {}) {
@@ -108,7 +116,8 @@ TEST_F(CtlTest, WhatDiffersIsPutRight) {
   for (const auto& step : apply_demo()) {
     if (!step.ends_with(" unchanged")) updated.push_back(step);
   }
-  EXPECT_THAT(updated, testing::ElementsAre("subscription demo-free/image-stream updated", "account demo-paid updated"));
+  EXPECT_THAT(updated,
+              testing::ElementsAre("subscription demo-free/image-stream updated", "account demo-paid updated"));
 }
 
 TEST_F(CtlTest, KeysAreKeptInAFileOfTheOwnersAlone) {

@@ -24,8 +24,8 @@ TEST(ParseJson, TakesAWholeDocument) {
 }
 
 TEST(ParseJson, RefusesWhatIsNotJson) {
-  for (const auto* text : {"", " ", "{", "{}x", "{} {}", "{'a':1}", "{\"a\":1,}", "[1,]", "{\"a\":01}", "NaN", "nul", "{\"a\" 1}",
-                           "// c\n{}", "\xef\xbb\xbf{}", "{\"a\":+1}", "{\"a\":.5}"}) {
+  for (const auto* text : {"", " ", "{", "{}x", "{} {}", "{'a':1}", "{\"a\":1,}", "[1,]", "{\"a\":01}", "NaN", "nul",
+                           "{\"a\" 1}", "// c\n{}", "\xef\xbb\xbf{}", "{\"a\":+1}", "{\"a\":.5}"}) {
     EXPECT_EQ(refused_code(text), "invalid_json") << text;
   }
 }
@@ -43,7 +43,8 @@ TEST(ParseJson, RefusesControlCharactersAndInvalidUtf8) {
   EXPECT_EQ(refused_field(R"({"a":"\u007f"})"), "a");
   EXPECT_EQ(refused_field(R"({"a":"\u0085"})"), "a");
   EXPECT_EQ(refused_field("{\"b\":{\"x\\ty\":1}}"), "b");
-  for (const auto* text : {"{\"a\":\"x\ny\"}", "{\"a\":\"\xff\"}", "{\"a\":\"\xc0\xaf\"}", "{\"a\":\"\xed\xa0\x80\"}", "{\"a\":\"\\ud800\"}"}) {
+  for (const auto* text : {"{\"a\":\"x\ny\"}", "{\"a\":\"\xff\"}", "{\"a\":\"\xc0\xaf\"}", "{\"a\":\"\xed\xa0\x80\"}",
+                           "{\"a\":\"\\ud800\"}"}) {
     EXPECT_EQ(refused_code(text), "invalid_json") << text;
   }
 }
@@ -55,7 +56,8 @@ TEST(ParseJson, NestsToTheLimitAndNoDeeper) {
 }
 
 TEST(ParseJson, CanonicalTextDependsOnTheValueAlone) {
-  EXPECT_EQ(canonical_json(parsed(R"({"b":1, "a":{"d":"x","c":[]}})")), canonical_json(parsed(R"({"a":{"c":[],"d":"\u0078"},"b":1})")));
+  EXPECT_EQ(canonical_json(parsed(R"({"b":1, "a":{"d":"x","c":[]}})")),
+            canonical_json(parsed(R"({"a":{"c":[],"d":"\u0078"},"b":1})")));
   EXPECT_NE(canonical_json(parsed(R"({"a":1})")), canonical_json(parsed(R"({"a":"1"})")));
 }
 
@@ -73,10 +75,12 @@ TEST(ObjectReader, IntegersAreIntegersInRange) {
   const auto read = [](ObjectReader& r) { r.integer("a", 0, 10); };
   EXPECT_EQ(fault_of(R"({"a":0})", read), "");
   EXPECT_EQ(fault_of(R"({"a":10})", read), "");
-  for (const auto* text : {R"({"a":-1})", R"({"a":11})", R"({"a":9223372036854775808})", R"({"a":-9223372036854775808})"}) {
+  for (const auto* text :
+       {R"({"a":-1})", R"({"a":11})", R"({"a":9223372036854775808})", R"({"a":-9223372036854775808})"}) {
     EXPECT_EQ(fault_of(text, read), "a: must be from 0 to 10") << text;
   }
-  for (const auto* text : {R"({"a":1.0})", R"({"a":1e1})", R"({"a":"1"})", R"({"a":null})", R"({"a":true})", R"({"a":[1]})", R"({"a":18446744073709551616})"}) {
+  for (const auto* text : {R"({"a":1.0})", R"({"a":1e1})", R"({"a":"1"})", R"({"a":null})", R"({"a":true})",
+                           R"({"a":[1]})", R"({"a":18446744073709551616})"}) {
     EXPECT_EQ(fault_of(text, read), "a: must be an integer") << text;
   }
 }
@@ -84,7 +88,8 @@ TEST(ObjectReader, IntegersAreIntegersInRange) {
 TEST(ObjectReader, MoneyIsADecimalStringAndNeverANumber) {
   const auto read = [](ObjectReader& r) { r.money("a"); };
   EXPECT_EQ(fault_of(R"({"a":"12.5"})", read), "");
-  for (const auto* text : {R"({"a":12})", R"({"a":12.5})", R"({"a":"12.5000001"})", R"({"a":""})", R"({"a":"1e3"})", R"({"a":" 1"})"}) {
+  for (const auto* text :
+       {R"({"a":12})", R"({"a":12.5})", R"({"a":"12.5000001"})", R"({"a":""})", R"({"a":"1e3"})", R"({"a":" 1"})"}) {
     EXPECT_NE(fault_of(text, read).find("a: must be a decimal string"), std::string::npos) << text;
   }
 }
@@ -94,7 +99,8 @@ TEST(ObjectReader, EveryTypeNamesWhatItWants) {
   EXPECT_EQ(fault_of(R"({"a":"xxxx"})", [](ObjectReader& r) { r.text("a", 3); }), "a: is longer than 3 bytes");
   EXPECT_EQ(fault_of(R"({"a":"x"})", [](ObjectReader& r) { r.boolean("a"); }), "a: must be true or false");
   EXPECT_EQ(fault_of(R"({"a":"z"})", [](ObjectReader& r) { r.one_of("a", {"x", "y"}); }), "a: must be one of: x, y");
-  EXPECT_EQ(fault_of(R"({"a":"2021-08-20"})", [](ObjectReader& r) { r.instant("a"); }), "a: must be a time like 2021-08-20T00:00:00+08:00");
+  EXPECT_EQ(fault_of(R"({"a":"2021-08-20"})", [](ObjectReader& r) { r.instant("a"); }),
+            "a: must be a time like 2021-08-20T00:00:00+08:00");
   EXPECT_EQ(fault_of("{}", [](ObjectReader& r) { r.instant("a"); }), "a: is required");
   EXPECT_EQ(fault_of("[]", [](ObjectReader& r) { r.text("a"); }), "the body must be a JSON object");
 }

@@ -38,7 +38,8 @@ TEST(ServiceDefinition, NeedsModelUpstreamsAndRouteOnly) {
 }
 
 TEST(ServiceDefinition, ItsJsonReadsBackTheSame) {
-  const auto text = R"({"model":"m","upstreams":["a.example:80","[::1]:8081"],"route":{"path_prefix":"/v1/x","host":"API.example"},
+  const auto text =
+      R"({"model":"m","upstreams":["a.example:80","[::1]:8081"],"route":{"path_prefix":"/v1/x","host":"API.example"},
     "timeout_ms":5,"capacity":7,"paid_reserve_percent":0,"limit_by":"qps","failure_statuses":["503","4xx"],
     "error_dialect":"baidu","rate_limit_headers":true,"retry_unsafe":true})";
   const auto definition = parse_service_definition(text).value();
@@ -50,23 +51,23 @@ TEST(ServiceDefinition, ItsJsonReadsBackTheSame) {
 }
 
 TEST(ServiceDefinition, EveryFieldIsCheckedAndNamed) {
-  for (const auto& [member, field] : std::vector<std::pair<std::string, std::string>>{
-           {R"("timeout_ms":0)", "timeout_ms"},
-           {R"("timeout_ms":86400001)", "timeout_ms"},
-           {R"("timeout_ms":1.5)", "timeout_ms"},
-           {R"("capacity":0)", "capacity"},
-           {R"("capacity":1000001)", "capacity"},
-           {R"("paid_reserve_percent":101)", "paid_reserve_percent"},
-           {R"("limit_by":"rate")", "limit_by"},
-           {R"("error_dialect":"soap")", "error_dialect"},
-           {R"("failure_statuses":["200"])", "failure_statuses[0]"},
-           {R"("failure_statuses":["5xx","6xx"])", "failure_statuses[1]"},
-           {R"("failure_statuses":[600])", "failure_statuses[0]"},
-           {R"("failure_statuses":"5xx")", "failure_statuses"},
-           {R"("rate_limit_headers":"yes")", "rate_limit_headers"},
-           {R"("retry_unsafe":1)", "retry_unsafe"},
-           {R"("retries":1)", "retries"},
-           {R"("model":"again")", "model"}}) {
+  for (const auto& [member, field] :
+       std::vector<std::pair<std::string, std::string>>{{R"("timeout_ms":0)", "timeout_ms"},
+                                                        {R"("timeout_ms":86400001)", "timeout_ms"},
+                                                        {R"("timeout_ms":1.5)", "timeout_ms"},
+                                                        {R"("capacity":0)", "capacity"},
+                                                        {R"("capacity":1000001)", "capacity"},
+                                                        {R"("paid_reserve_percent":101)", "paid_reserve_percent"},
+                                                        {R"("limit_by":"rate")", "limit_by"},
+                                                        {R"("error_dialect":"soap")", "error_dialect"},
+                                                        {R"("failure_statuses":["200"])", "failure_statuses[0]"},
+                                                        {R"("failure_statuses":["5xx","6xx"])", "failure_statuses[1]"},
+                                                        {R"("failure_statuses":[600])", "failure_statuses[0]"},
+                                                        {R"("failure_statuses":"5xx")", "failure_statuses"},
+                                                        {R"("rate_limit_headers":"yes")", "rate_limit_headers"},
+                                                        {R"("retry_unsafe":1)", "retry_unsafe"},
+                                                        {R"("retries":1)", "retries"},
+                                                        {R"("model":"again")", "model"}}) {
     EXPECT_EQ(refused_field(with(member)), field) << member;
   }
 }
@@ -75,7 +76,8 @@ TEST(ServiceDefinition, UpstreamsAreHostAndPort) {
   for (const auto* good : {"h:1", "127.0.0.1:65535", "[::1]:80", "my_model.svc:8080"}) {
     EXPECT_EQ(refused_field(with_upstreams(fmt::format(R"(["{}"])", good))), "accepted") << good;
   }
-  for (const auto* bad : {"h", "h:", ":1", "h:0", "h:65536", "h:+1", "::1:80", "[::1]", "[h]:1", "http://h:1", "h:1/x", "a b:1", "h:1 ", "-h:1"}) {
+  for (const auto* bad : {"h", "h:", ":1", "h:0", "h:65536", "h:+1", "::1:80", "[::1]", "[h]:1", "http://h:1", "h:1/x",
+                          "a b:1", "h:1 ", "-h:1"}) {
     EXPECT_EQ(refused_field(with_upstreams(fmt::format(R"(["{}"])", bad))), "upstreams[0]") << bad;
   }
   EXPECT_EQ(refused_field(with_upstreams("[]")), "upstreams");
@@ -84,11 +86,14 @@ TEST(ServiceDefinition, UpstreamsAreHostAndPort) {
 }
 
 TEST(ServiceDefinition, PathPrefixesHaveOneSpelling) {
-  const auto prefix = [](std::string_view text) { return parse_service_definition(with_prefix(text)).value().path_prefix; };
+  const auto prefix = [](std::string_view text) {
+    return parse_service_definition(with_prefix(text)).value().path_prefix;
+  };
   EXPECT_EQ(prefix("/"), "/");
   EXPECT_EQ(prefix("/v1/"), "/v1");
   EXPECT_EQ(prefix("/v1/a.b/~x"), "/v1/a.b/~x");
-  for (const auto* bad : {"", "v1", "//", "/a//b", "/a/./b", "/..", "/a/..", "/a%2fb", "/a;b", "/a b", "/a?b", "/a#b", "/文"}) {
+  for (const auto* bad :
+       {"", "v1", "//", "/a//b", "/a/./b", "/..", "/a/..", "/a%2fb", "/a;b", "/a b", "/a?b", "/a#b", "/文"}) {
     EXPECT_EQ(refused_field(with_prefix(bad)), "route.path_prefix") << bad;
   }
 }
