@@ -100,6 +100,8 @@ void Serve::reload() {
   set_up_log(fresh.log);
   if (access_log_) access_log_->reopen();
   config_ = std::make_shared<const Config>(std::move(fresh));
+  collect_interval_ms_.store(config_->journal.collect_interval_ms, std::memory_order_relaxed);
+  sync_interval_ms_.store(config_->journal.sync_interval_ms, std::memory_order_relaxed);
   for (auto& worker : workers_) {
     worker->post([raw = worker.get(), config = config_] { raw->set_config(config); });
   }
@@ -138,7 +140,7 @@ void Serve::collect_usage() {
 }
 
 void Serve::schedule_collection() {
-  collect_timer_->expires_after(std::chrono::milliseconds(config_->journal.collect_interval_ms));
+  collect_timer_->expires_after(std::chrono::milliseconds(collect_interval_ms_.load(std::memory_order_relaxed)));
   collect_timer_->async_wait([this](const error_code& error) {
     if (error) return;
     collect_usage();
@@ -158,8 +160,8 @@ void Serve::run_due(WallTime now) {
   }
   manual_now_ = now;
   // A restart goes on at the same instant: what is stored must not lie in the future.
-  if (!(std::ofstream(manual_clock_file(), std::ios::trunc) << format_time(now))) {
-    spdlog::error("cannot keep the manual clock in {}", manual_clock_file());
+  if (!(std::ofstream(manual_clock_file_, std::ios::trunc) << format_time(now))) {
+    spdlog::error("cannot keep the manual clock in {}", manual_clock_file_);
   }
 }
 
@@ -176,7 +178,7 @@ void Serve::sync_journal() {
         spdlog::error("the journal cannot be written to the disk");
       }
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(config_->journal.sync_interval_ms));
+    std::this_thread::sleep_for(std::chrono::milliseconds(sync_interval_ms_.load(std::memory_order_relaxed)));
   }
 }
 

@@ -48,7 +48,6 @@ class Serve final : public Traffic {
   Result<void> start_workers();
   Result<void> start_admin();
   void add_metrics();
-  [[nodiscard]] std::string manual_clock_file() const;
 
   // Recurring.
   void collect_usage();        // billing thread
@@ -70,6 +69,7 @@ class Serve final : public Traffic {
 
   SystemClock system_clock_;
   std::optional<ManualClock> manual_clock_;
+  const std::string manual_clock_file_;
   WallTime manual_now_;
   std::uint64_t rounds_ = 0;  // of collection; billing thread
   std::optional<billing::Catalog> own_catalog_;
@@ -99,6 +99,8 @@ class Serve final : public Traffic {
   std::atomic<bool> draining_{false};
   std::atomic<bool> stop_journal_{false};
   std::atomic<bool> journal_failing_{false};
+  std::atomic<std::int64_t> collect_interval_ms_;  // written by a reload on the main thread
+  std::atomic<std::int64_t> sync_interval_ms_;     // the same
   std::atomic<std::int64_t> last_sync_ns_{0};
   std::atomic<std::int64_t> unacknowledged_points_{0};
   std::atomic<std::int64_t> collect_failures_{0};

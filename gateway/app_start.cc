@@ -1,8 +1,8 @@
 // Starting and stopping: every part in the order in which others depend on it, and back.
 #include <spdlog/spdlog.h>
-#include <sys/stat.h>
 
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <future>
 #include <sstream>
@@ -46,7 +46,10 @@ auto run_and_wait(BillingThread& thread, Work work) {
 }  // namespace
 
 Serve::Serve(const Config& config, const ConfigSource& source)
-    : source_(source), config_(std::make_shared<const Config>(config)) {}
+    : source_(source), config_(std::make_shared<const Config>(config)),
+      manual_clock_file_(config.data_dir + "/manual-clock"),
+      collect_interval_ms_(config.journal.collect_interval_ms),
+      sync_interval_ms_(config.journal.sync_interval_ms) {}
 
 Result<void> Serve::start() {
   if (auto r = prepare_data_dir(); !r) return r;
@@ -78,20 +81,20 @@ Result<void> Serve::start() {
 }
 
 Result<void> Serve::prepare_data_dir() {
-  if (::mkdir(config_->data_dir.c_str(), 0700) != 0 && errno != EEXIST) {
-    return start_fault("cannot make the data folder " + config_->data_dir + ": " +
-                       std::generic_category().message(errno));
+  std::error_code error;
+  const std::filesystem::path folder(config_->data_dir);
+  if (std::filesystem::create_directories(folder, error)) {
+    std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
   }
+  if (error) return start_fault("cannot make the data folder " + config_->data_dir + ": " + error.message());
   if (config_->billing.clock == "manual") {
-    const auto kept = read_text(manual_clock_file());
+    const auto kept = read_text(manual_clock_file_);
     manual_now_ = kept ? parse_time(*kept).value_or(system_clock_.now()) : system_clock_.now();
     manual_clock_.emplace(manual_now_);
     spdlog::warn("billing.clock is manual: time stands still until POST /v1/clock moves it; for tests only");
   }
   return {};
 }
-
-std::string Serve::manual_clock_file() const { return config_->data_dir + "/manual-clock"; }
 
 Result<void> Serve::load_price_lists() {
   catalog_ = &billing::Catalog::built_in();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "gateway/http_field.h"
+
 namespace tollgate::gateway {
 namespace {
 constexpr std::uint32_t kSizeDigitsMax = 15;       // 2^60 bytes: no 64-bit overflow can be reached
@@ -57,16 +59,9 @@ void ChunkDecoder::step(char c) noexcept {
       } else if (state_ == State::size && c == '\r') {
         state_ = State::size_lf;
       } else if (state_ == State::size && c == ';') {
-        state_ = State::extension;
+        state_ = State::extension_name_first;
       } else {
         state_ = State::bad;  // also a blank after the size, which some servers would skip
-      }
-      return;
-    case State::extension:
-      if (c == '\r') {
-        state_ = State::size_lf;
-      } else if (!is_line_char(c) || !count_overhead()) {
-        state_ = State::bad;
       }
       return;
     case State::size_lf:
@@ -85,10 +80,62 @@ void ChunkDecoder::step(char c) noexcept {
       size_digits_ = 0;
       return;
     case State::trailer_start:
+    case State::trailer:
+    case State::trailer_lf:
+    case State::end_lf: step_trailer(c); return;
+    case State::data:
+    case State::done:
+    case State::bad: return;
+    default: step_extension(c);
+  }
+}
+
+// RFC 9112 7.1.1 without the blanks it calls bad: ";name", ";name=token", ";name=\"quoted\"".
+void ChunkDecoder::step_extension(char c) noexcept {
+  if (!count_overhead()) {
+    state_ = State::bad;
+    return;
+  }
+  const bool token = is_token({&c, 1});
+  const bool ends_value = c == '\r' || c == ';';
+  const State after_value = c == '\r' ? State::size_lf : State::extension_name_first;
+  switch (state_) {
+    case State::extension_name_first: state_ = token ? State::extension_name : State::bad; return;
+    case State::extension_name:
+      if (c == '=') {
+        state_ = State::extension_value_first;
+      } else if (!token) {
+        state_ = ends_value ? after_value : State::bad;
+      }
+      return;
+    case State::extension_value_first:
+      state_ = c == '"' ? State::extension_quoted : token ? State::extension_token : State::bad;
+      return;
+    case State::extension_token:
+      if (!token) state_ = ends_value ? after_value : State::bad;
+      return;
+    case State::extension_quoted:
+      if (c == '"') {
+        state_ = State::extension_quoted_end;
+      } else if (c == '\\') {
+        state_ = State::extension_escaped;
+      } else if (!is_line_char(c)) {
+        state_ = State::bad;
+      }
+      return;
+    case State::extension_escaped: state_ = is_line_char(c) ? State::extension_quoted : State::bad; return;
+    default:  // extension_quoted_end
+      state_ = ends_value ? after_value : State::bad;
+  }
+}
+
+void ChunkDecoder::step_trailer(char c) noexcept {
+  switch (state_) {
+    case State::trailer_start:
       if (c == '\r') {
         state_ = State::end_lf;
       } else {
-        state_ = c != ' ' && c != '\t' && is_line_char(c) && count_overhead() ? State::trailer : State::bad;
+        state_ = is_token({&c, 1}) && count_overhead() ? State::trailer : State::bad;
       }
       return;
     case State::trailer:
@@ -99,10 +146,8 @@ void ChunkDecoder::step(char c) noexcept {
       }
       return;
     case State::trailer_lf: state_ = c == '\n' ? State::trailer_start : State::bad; return;
-    case State::end_lf: state_ = c == '\n' ? State::done : State::bad; return;
-    case State::data:
-    case State::done:
-    case State::bad: return;
+    default:  // end_lf
+      state_ = c == '\n' ? State::done : State::bad;
   }
 }
 

@@ -24,7 +24,13 @@ class ChunkDecoder {
   enum class State : std::uint8_t {
     size_first,
     size,
-    extension,
+    extension_name_first,
+    extension_name,
+    extension_value_first,
+    extension_token,
+    extension_quoted,
+    extension_escaped,
+    extension_quoted_end,
     size_lf,
     data,
     data_cr,
@@ -37,6 +43,8 @@ class ChunkDecoder {
     bad
   };
   void step(char c) noexcept;
+  void step_extension(char c) noexcept;
+  void step_trailer(char c) noexcept;
   bool count_overhead() noexcept;
 
   State state_ = State::size_first;

@@ -45,7 +45,7 @@ Task<bool> Session::connect(Call& call, bool fresh) {
     if (index == kNoUpstream) break;
     call.upstream_index = index;
     Upstream& upstream = *service.config->upstreams[index];
-    if (!fresh) upstream_ = service.take_idle(index, now);
+    if (!fresh) upstream_ = service.take_idle(index);
     if (!upstream_) {
       call.tried.set(index);
       upstream_ = std::make_unique<UpstreamConnection>(worker_.loop().get_executor());

@@ -4,10 +4,10 @@
 
 namespace tollgate::gateway {
 namespace {
-// An idle connection this fresh is taken unlooked; an older one is asked whether the upstream has closed it.
-constexpr std::int64_t kTrustedIdleNs = 2'000'000;
 constexpr std::int32_t kDoublingsMax = 16;
 
+// One system call for each reuse, and worth it: a connection that the upstream has closed would cost a POST its
+// answer, and bytes that nobody asked for would become the answer to somebody else's call.
 bool is_open_and_silent(Socket& socket) noexcept {
   char byte = 0;
   const ssize_t got = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -65,15 +65,13 @@ WorkerService::~WorkerService() {
     cells.upstream_connections[1].add(-static_cast<std::int64_t>(connections.size()));
 }
 
-std::unique_ptr<UpstreamConnection> WorkerService::take_idle(std::size_t upstream, std::int64_t now_ns) {
+std::unique_ptr<UpstreamConnection> WorkerService::take_idle(std::size_t upstream) {
   auto& connections = idle[upstream];
   while (!connections.empty()) {
     auto connection = std::move(connections.back());
     connections.pop_back();
     cells.upstream_connections[1].add(-1);
-    if (now_ns - connection->idle_since_ns < kTrustedIdleNs || is_open_and_silent(connection->socket)) {
-      return connection;
-    }
+    if (is_open_and_silent(connection->socket)) return connection;
   }
   return nullptr;
 }

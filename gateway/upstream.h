@@ -68,7 +68,7 @@ struct WorkerService : boost::intrusive_ref_counter<WorkerService, boost::thread
   ~WorkerService();
 
   // The most recently used idle connection that is still open, or nullptr.
-  std::unique_ptr<UpstreamConnection> take_idle(std::size_t upstream, std::int64_t now_ns);
+  std::unique_ptr<UpstreamConnection> take_idle(std::size_t upstream);
   // Keeps the connection for the next call, unless enough are kept.
   void give_idle(std::unique_ptr<UpstreamConnection> connection, std::size_t idle_max, std::int64_t now_ns);
   // Closes those that are idle for too long or that the upstream has closed.

@@ -246,6 +246,24 @@ class Reuse(UpstreamTest):
                         self.assertEqual(connection.buffer, b"")
                 self.assertEqual(upstream.accepted, 3)
 
+    def test_bytes_that_nobody_asked_for_are_no_answer_to_the_next_call(self):
+        """They come after the answer was relayed, and are there before the next call is made."""
+        evil = threading.Semaphore(0)
+
+        def script(peer, _number):
+            while peer.request():
+                peer.send(OK)
+                peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+                evil.release()
+        upstream, service, account = self.behind(script)
+        other = self.account(service, paid=True)
+        with Connection(self.port) as connection:
+            for number in range(10):
+                connection.send(wire.request("POST", service.path, self.port, (account, other)[number % 2].key, b"x"))
+                self.assertEqual(connection.response().body, b"ok", f"call {number + 1}")
+                self.assertTrue(evil.acquire(timeout=20))
+        self.assertEqual(upstream.accepted, 10)
+
     def retried(self, method, body, **service):
         """The second call meets a reused connection that dies unanswered; how often the upstream got it."""
         got = []

@@ -106,12 +106,12 @@ class Connection:
         return found
 
     def read_to_end(self):
+        parts = []
         while True:
             try:
-                self._more()
+                parts.append(self.read_some())
             except Closed:
-                found, self.buffer = self.buffer, b""
-                return found
+                return b"".join(parts)
 
     def head(self):
         """The next final response head; interim answers are kept aside."""
@@ -146,23 +146,27 @@ class Connection:
         if method == "HEAD" or response.status in (204, 304) or response.status < 200:
             return response
         assert len(response.all("content-length")) <= 1, response.headers
+        parts = []
         try:
             if response.header("transfer-encoding"):
                 assert response.header("transfer-encoding").lower() == "chunked", response.headers
                 assert response.header("content-length") is None, response.headers
                 while data := self.chunk():
-                    response.body += data
+                    parts.append(data)
             elif response.header("content-length") is not None:
-                length = int(response.header("content-length"))
-                while len(self.buffer) < length:
-                    self._more()
-                response.body = self.read_exactly(length)
+                left = int(response.header("content-length"))
+                while left > 0:
+                    data = self.read_some()
+                    parts.append(data[:left])
+                    self.buffer = data[left:]
+                    left -= len(parts[-1])
             else:
-                response.body = self.read_to_end()
+                parts.append(self.read_to_end())
         except Closed:
-            response.body += self.buffer
+            parts.append(self.buffer)
             self.buffer = b""
             response.truncated = True
+        response.body = b"".join(parts)
         return response
 
     def response(self, method="GET"):

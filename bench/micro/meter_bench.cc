@@ -1,0 +1,82 @@
+// What counting one call costs on the data path, and what a round of the collector costs beside it.
+#include <benchmark/benchmark.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "meter/collector.h"
+#include "meter/metrics.h"
+#include "meter/recorder.h"
+
+namespace tollgate::meter {
+namespace {
+
+constexpr Hour kHour{450'000};
+
+struct Fixture {
+  explicit Fixture(std::uint32_t slots) {
+    std::string pattern = (std::filesystem::temp_directory_path() / "meter-bench-XXXXXX").string();
+    folder = ::mkdtemp(pattern.data());
+    journal = std::move(*Journal::open(folder / "usage.journal", "gw-1", slots));
+    journal->begin_epoch(1);
+  }
+  ~Fixture() {
+    journal.reset();
+    std::filesystem::remove_all(folder);
+  }
+  Fixture(const Fixture&) = delete;
+  Fixture& operator=(const Fixture&) = delete;
+
+  std::filesystem::path folder;
+  std::unique_ptr<Journal> journal;
+};
+
+void Meter_CountACall(benchmark::State& state) {
+  Fixture fixture(64);
+  Recorder recorder(*fixture.journal);
+  for (auto _ : state) {
+    Slot* slot = recorder.slot(7, kHour);
+    Recorder::forwarded(*slot, Points(4));
+    Recorder::ended(*slot, Outcome::succeeded, false, Points(2));
+    benchmark::ClobberMemory();
+  }
+}
+BENCHMARK(Meter_CountACall);
+
+void Meter_AddToACell(benchmark::State& state) {
+  Cell cell;
+  for (auto _ : state) {
+    cell.add(6);
+    benchmark::ClobberMemory();
+  }
+}
+BENCHMARK(Meter_AddToACell);
+
+void Meter_ObserveADuration(benchmark::State& state) {
+  DurationHistogram histogram;
+  std::int64_t ns = 1;
+  for (auto _ : state) {
+    histogram.observe(ns = (ns * 5 + 1) & 0xfffffff);
+    benchmark::ClobberMemory();
+  }
+}
+BENCHMARK(Meter_ObserveADuration);
+
+// One round over 100,000 subscriptions, of which one has changed.
+void Meter_CollectAmongAHundredThousand(benchmark::State& state) {
+  Fixture fixture(1 << 17);
+  Recorder recorder(*fixture.journal);
+  Collector collector(*fixture.journal, "gw-1", [](const UsageReport&) -> Result<void> { return {}; });
+  for (std::uint32_t i = 0; i < 100'000; ++i) (void)recorder.slot(i, kHour);
+  (void)collector.collect(kHour);
+  for (auto _ : state) {
+    recorder.slot(7, kHour)->calls_succeeded.add(1);
+    benchmark::DoNotOptimize(collector.collect(kHour));
+  }
+}
+BENCHMARK(Meter_CollectAmongAHundredThousand)->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace tollgate::meter

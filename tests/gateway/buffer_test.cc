@@ -1,0 +1,105 @@
+#include "gateway/buffer.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace tollgate::gateway {
+namespace {
+
+void put(Buffer& buffer, std::string_view text) {
+  ASSERT_GE(buffer.space().size(), text.size());
+  std::memcpy(buffer.space().data(), text.data(), text.size());
+  buffer.append(text.size());
+}
+
+TEST(Buffer, HoldsNothingUntilItBorrowsABlock) {
+  Buffer buffer;
+  EXPECT_FALSE(buffer.has_block());
+  EXPECT_TRUE(buffer.empty());
+  EXPECT_EQ(buffer.space().size(), 0U);
+}
+
+TEST(Buffer, IsReadFromTheFrontAndWrittenAtTheEnd) {
+  BlockPool pool(16, 4);
+  Buffer buffer;
+  buffer.use(pool);
+  EXPECT_EQ(buffer.capacity(), 16U);
+  put(buffer, "hello world");
+  buffer.consume(6);
+  EXPECT_EQ(buffer.view(), "world");
+  EXPECT_EQ(buffer.space().size(), 5U);
+  put(buffer, "!");
+  EXPECT_EQ(buffer.view(), "world!");
+}
+
+TEST(Buffer, ThatIsEmptiedHasAllItsSpaceAgain) {
+  BlockPool pool(16, 4);
+  Buffer buffer;
+  buffer.use(pool);
+  put(buffer, "hello");
+  buffer.consume(5);
+  EXPECT_TRUE(buffer.empty());
+  EXPECT_EQ(buffer.space().size(), 16U);
+}
+
+TEST(Buffer, MakesRoomByMovingWhatItHoldsToTheFront) {
+  BlockPool pool(8, 4);
+  Buffer buffer;
+  buffer.use(pool);
+  put(buffer, "abcdefgh");
+  buffer.consume(3);
+  EXPECT_EQ(buffer.space().size(), 0U);
+  buffer.compact();
+  EXPECT_EQ(buffer.view(), "defgh");
+  EXPECT_EQ(buffer.space().size(), 3U);
+}
+
+TEST(Buffer, KeepsItsBytesWhenItMovesToALargerBlock) {
+  BlockPool small(8, 4);
+  BlockPool large(32, 4);
+  Buffer buffer;
+  buffer.use(small);
+  put(buffer, "abcdefgh");
+  buffer.consume(2);
+  buffer.use(large);
+  EXPECT_EQ(buffer.view(), "cdefgh");
+  EXPECT_EQ(buffer.capacity(), 32U);
+  buffer.use_own(100);
+  EXPECT_EQ(buffer.view(), "cdefgh");
+  EXPECT_EQ(buffer.capacity(), 100U);
+}
+
+TEST(Buffer, GivesItsBlockBackToThePoolItCameFrom) {
+  BlockPool pool(8, 4);
+  const char* block = nullptr;
+  {
+    Buffer buffer;
+    buffer.use(pool);
+    block = buffer.space().data();
+  }
+  Buffer other;
+  other.use(pool);
+  EXPECT_EQ(other.space().data(), block);
+  other.release();
+  EXPECT_FALSE(other.has_block());
+  // A block of its own size must never be taken for one of the pool's.
+  other.use_own(4);
+  other.release();
+  other.use(pool);
+  EXPECT_EQ(other.space().data(), block);
+}
+
+TEST(BlockPool, KeepsNoMoreThanItWasTold) {
+  BlockPool pool(8, 1);
+  auto first = pool.take();
+  auto second = pool.take();
+  const char* const kept = first.get();
+  pool.give(std::move(first));
+  pool.give(std::move(second));
+  auto again = pool.take();
+  EXPECT_EQ(again.get(), kept);
+}
+
+}  // namespace
+}  // namespace tollgate::gateway
