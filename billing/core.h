@@ -264,6 +264,9 @@ class Core {
   // Whether any money has moved or any usage was merged.
   Result<bool> has_history();
 
+  // Debits less credits over all ledger accounts: 0, or the ledger is broken.
+  Result<MicroYuan> ledger_imbalance();
+
   struct AccountCounts { std::int64_t active = 0; std::int64_t arrears = 0; };
   AccountCounts account_counts();
 

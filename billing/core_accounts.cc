@@ -112,6 +112,10 @@ Result<bool> Core::has_history() {
   return in_transaction([&]() -> Result<bool> { return store_.has_history(); });
 }
 
+Result<MicroYuan> Core::ledger_imbalance() {
+  return in_transaction([&]() -> Result<MicroYuan> { return store_.imbalance(); });
+}
+
 Result<NewKey> Core::create_key(std::string_view account, std::string_view name, std::optional<WallTime> expires_at) {
   return in_transaction([&]() -> Result<NewKey> {
     if (auto found = need_account(account); found.has_error()) return found.error();

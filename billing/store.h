@@ -126,6 +126,7 @@ class Store {
 
   // The ledger. transfer.id is ignored; `account` is the customer in whose list the row stands.
   virtual void post(std::string_view account, const Transfer& transfer) = 0;
+  virtual MicroYuan imbalance() = 0;                              // debits less credits over all ledger accounts
   virtual MicroYuan balance(std::string_view ledger_account) = 0;  // credits less debits
   virtual std::vector<Transfer> transfers(std::string_view account, std::int64_t after, int limit) = 0;  // by id
   virtual void insert_deposit(const DepositRow& row) = 0;

@@ -83,6 +83,7 @@ class SqliteStore final : public Store {
   std::int64_t count_accounts() override;
   std::int64_t count_accounts_in_debt() override;
   bool has_history() override;
+  MicroYuan imbalance() override;
 
   void insert_key(const KeyRow& row) override;
   std::optional<Sha256> revoke_key(std::string_view account, std::string_view id, WallTime at) override;

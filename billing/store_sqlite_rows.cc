@@ -106,6 +106,12 @@ bool SqliteStore::has_history() {
   return query.integer() != 0;
 }
 
+MicroYuan SqliteStore::imbalance() {
+  Query query(prepared("SELECT coalesce(sum(debits - credits), 0) FROM balances"));
+  query.step();
+  return MicroYuan(query.integer());
+}
+
 void SqliteStore::insert_key(const KeyRow& row) {
   Query query(prepared(
       "INSERT INTO keys (id, account, name, hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"));

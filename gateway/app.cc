@@ -13,7 +13,7 @@
 
 namespace tollgate::gateway {
 namespace {
-constexpr std::uint64_t kCountAccountsEvery = 5;  // rounds of collection: a look at every account's balance
+constexpr std::uint64_t kCountAccountsEvery = 25;  // rounds of collection: a look at every account's balance
 
 // As many descriptors as the system lets us have: two for each call in flight, one for each idle client.
 void raise_descriptor_limit() {
@@ -149,6 +149,9 @@ void Serve::schedule_collection() {
       const auto counts = core_->account_counts();
       accounts_active_.store(counts.active, std::memory_order_relaxed);
       accounts_arrears_.store(counts.arrears, std::memory_order_relaxed);
+      if (const auto imbalance = core_->ledger_imbalance()) {
+        ledger_imbalance_.store(imbalance->count(), std::memory_order_relaxed);
+      }
     }
     schedule_collection();
   });

@@ -106,6 +106,7 @@ class Serve final : public Traffic {
   std::atomic<std::int64_t> collect_failures_{0};
   std::atomic<std::int64_t> accounts_active_{0};
   std::atomic<std::int64_t> accounts_arrears_{0};
+  std::atomic<std::int64_t> ledger_imbalance_{0};
   std::atomic<std::int64_t> reloads_good_{0};
   std::atomic<std::int64_t> reloads_bad_{0};
 };

@@ -53,7 +53,10 @@ struct Call {
   Call() = default;
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
-  ~Call() { end(meter::Outcome::failed); }
+  ~Call() {
+    end(meter::Outcome::failed);
+    release();
+  }
 
   [[nodiscard]] std::string_view id() const noexcept { return {request_id.data(), request_id.size()}; }
   [[nodiscard]] const RateLimitState* rate_limit_or_null() const noexcept {

@@ -160,12 +160,12 @@ TEST_F(IdleConnectionsTest, ComeBackLastInFirstOutForTheirUpstream) {
   service_->give_idle(std::move(first), 8, kNow);
   service_->give_idle(std::move(second), 8, kNow);
   EXPECT_EQ(gauge(), 2);
-  EXPECT_EQ(service_->take_idle(1, kNow), nullptr);
-  const auto back = service_->take_idle(0, kNow);
+  EXPECT_EQ(service_->take_idle(1), nullptr);
+  const auto back = service_->take_idle(0);
   EXPECT_EQ(back.get(), second_raw);
   EXPECT_TRUE(back->reused);
-  EXPECT_EQ(service_->take_idle(0, kNow).get(), first_raw);
-  EXPECT_EQ(service_->take_idle(0, kNow), nullptr);
+  EXPECT_EQ(service_->take_idle(0).get(), first_raw);
+  EXPECT_EQ(service_->take_idle(0), nullptr);
   EXPECT_EQ(gauge(), 0);
 }
 
@@ -184,7 +184,7 @@ TEST_F(IdleConnectionsTest, ThatTheUpstreamHasClosedOrSpokenOnAreNotUsed) {
   wait_readable(*spoken);
   service_->give_idle(std::move(closed), 8, kNow);
   service_->give_idle(std::move(spoken), 8, kNow);
-  EXPECT_EQ(service_->take_idle(0, kNow + kSecond), nullptr);
+  EXPECT_EQ(service_->take_idle(0), nullptr);
   EXPECT_EQ(gauge(), 0);
 }
 
@@ -200,7 +200,7 @@ TEST_F(IdleConnectionsTest, AreSweptWhenTooOldOrClosed) {
   service_->give_idle(std::move(fresh), 8, kNow - 5 * kSecond);
   service_->sweep(kNow, 5 * kSecond);
   EXPECT_EQ(gauge(), 1);
-  EXPECT_EQ(service_->take_idle(0, kNow).get(), fresh_raw);
+  EXPECT_EQ(service_->take_idle(0).get(), fresh_raw);
 }
 
 TEST_F(IdleConnectionsTest, AreCountedOffWhenTheServiceGoes) {
