@@ -137,6 +137,7 @@ json::object view(const billing::Invariant& invariant) {
 
 json::object view(const billing::Model& model) {
   json::object out;
+  out["model"] = model.name;  // as services and prices refer to it
   out["name"] = model.name;
   out["title"] = model.title;
   out["direction"] = model.direction;

@@ -61,7 +61,8 @@ void Http_WriteRequestHead(benchmark::State& state) {
 BENCHMARK(Http_WriteRequestHead);
 
 void Http_ParseAndWriteResponseHead(benchmark::State& state) {
-  const std::string text = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 120\r\nServer: model\r\n\r\n";
+  const std::string text =
+      "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 120\r\nServer: model\r\n\r\n";
   ResponseHead head;
   std::string out;
   for (auto _ : state) {

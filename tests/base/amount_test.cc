@@ -35,8 +35,8 @@ TEST(Yuan, IsWrittenWithTwoToSixDigitsAfterThePoint) {
 }
 
 TEST(Yuan, RefusesWhatIsNotPlainDecimal) {
-  for (const char* text : {"", "-", ".", ".5", "5.", "-.5", "+1", " 1", "1 ", "1.0000000", "1e3", "1,000", "--1", "1.-5",
-                           "0x10", "1.2.3", "NaN", "\xEF\xBC\x91", "1\n"}) {
+  for (const char* text : {"", "-", ".", ".5", "5.", "-.5", "+1", " 1", "1 ", "1.0000000", "1e3", "1,000", "--1",
+                           "1.-5", "0x10", "1.2.3", "NaN", "\xEF\xBC\x91", "1\n"}) {
     EXPECT_EQ(parse_yuan(text), std::nullopt) << '"' << text << '"';
   }
   EXPECT_EQ(parse_yuan(std::string_view("1\0", 2)), std::nullopt);
@@ -99,7 +99,9 @@ TEST(AmountDeathTest, OverflowIsOurBugAndEndsTheProcess) {
 }
 
 template <class A, class B>
-concept Adds = requires(A a, B b) { a + b; };
+concept Adds = requires(A a, B b) {
+  a + b;
+};
 static_assert(Adds<Points, Points> && !Adds<Points, MicroYuan> && !Adds<Points, std::int64_t>,
               "points never mix with money or with bare numbers");
 

@@ -12,13 +12,13 @@ namespace {
 std::string hex(const Sha256& hash) { return to_hex({reinterpret_cast<const char*>(hash.data()), hash.size()}); }
 
 TEST(Ids, AreLowerCaseDigitsAndInnerHyphensUpTo63) {
-  for (const std::string& id : {std::string("a"), std::string("0"), std::string("acme-1"), std::string("a-"),
-                               std::string(63, 'x')}) {
+  for (const std::string& id :
+       {std::string("a"), std::string("0"), std::string("acme-1"), std::string("a-"), std::string(63, 'x')}) {
     EXPECT_TRUE(is_valid_id(id)) << id;
   }
-  for (const std::string& id : {std::string(), std::string("-a"), std::string("A"), std::string("a_b"), std::string("a b"),
-                               std::string("a/b"), std::string("a\n"), std::string("a\0", 2), std::string("\xc3\xa9"),
-                               std::string(64, 'x')}) {
+  for (const std::string& id :
+       {std::string(), std::string("-a"), std::string("A"), std::string("a_b"), std::string("a b"), std::string("a/b"),
+        std::string("a\n"), std::string("a\0", 2), std::string("\xc3\xa9"), std::string(64, 'x')}) {
     EXPECT_FALSE(is_valid_id(id)) << id;
   }
 }

@@ -76,8 +76,10 @@ class FreeQuota(GatewayTest):
         self.addCleanup(dead.close)
         service, account = self.one(FAST, upstreams=[dead.address])
         self.leave_points(account, service, 4)
-        for _ in range(5):
-            self.refused(account.call(service, "POST", b"x"), 502, "upstream_unreachable")
+        with Connection(self.port) as connection:  # one after the other: each call has ended before the next begins
+            for _ in range(5):
+                connection.send(wire.request("POST", service.path, self.port, account.key, b"x"))
+                self.refused(connection.response(), 502, "upstream_unreachable")
         account.wait_idle(service)
         self.assertEqual(account.subscription(service)["free_points_left"], 4)
         self.assertEqual(account.usage(service)["calls_failed"], 0)

@@ -171,7 +171,8 @@ TEST(AccessLog, WithAFullQueueDropsWholeLinesAndSaysSo) {
   std::string read;
   std::thread drain([&] {
     std::array<char, 4096> block{};
-    for (ssize_t got = 0; (got = ::read(reader, block.data(), block.size())) > 0;) read.append(block.data(), static_cast<std::size_t>(got));
+    for (ssize_t got = 0; (got = ::read(reader, block.data(), block.size())) > 0;)
+      read.append(block.data(), static_cast<std::size_t>(got));
   });
   log.reset();  // writes what is queued, and closes
   drain.join();

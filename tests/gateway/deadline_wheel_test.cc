@@ -136,7 +136,8 @@ RC_GTEST_PROP(DeadlineWheel, HoldsEveryDeadlineWhateverIsMovedWhen, ()) {
   std::vector<Alarm> alarms(4);
   std::vector<std::int64_t> wanted(alarms.size(), kNever);
   std::int64_t now = kStart;
-  const auto steps = *rc::gen::container<std::vector<std::pair<int, int>>>(rc::gen::pair(rc::gen::inRange(0, 9), rc::gen::inRange(0, 1'000'000)));
+  const auto steps = *rc::gen::container<std::vector<std::pair<int, int>>>(
+      rc::gen::pair(rc::gen::inRange(0, 9), rc::gen::inRange(0, 1'000'000)));
   for (const auto& [what, n] : steps) {
     if (what < 4) {  // a new deadline, near or far
       const auto i = static_cast<std::size_t>(what);

@@ -40,7 +40,8 @@ class Forwarded {
 std::string get(const std::string& fields) { return "GET / HTTP/1.1\r\nHost: api.example.com\r\n" + fields + "\r\n"; }
 
 TEST(RequestHeadWriter, WritesTheRequestAnewWithTheFieldsOfTheGateway) {
-  const Forwarded forwarded("POST /v1/x?a=1 HTTP/1.1\r\nHost: api.example.com:8080\r\nAccept: */*\r\nContent-Length: 7\r\n\r\n");
+  const Forwarded forwarded(
+      "POST /v1/x?a=1 HTTP/1.1\r\nHost: api.example.com:8080\r\nAccept: */*\r\nContent-Length: 7\r\n\r\n");
   EXPECT_EQ(forwarded.lines.at(0), "POST /v1/x?a=1 HTTP/1.1");
   EXPECT_TRUE(forwarded.has("Host: 10.0.0.7:9000"));
   EXPECT_TRUE(forwarded.has("Accept: */*"));
@@ -68,10 +69,11 @@ TEST(RequestHeadWriter, WritesTheRequestsOwnFraming) {
 }
 
 TEST(RequestHeadWriter, DropsHopByHopFields) {
-  const Forwarded forwarded(get("Connection: keep-alive\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nProxy-Authorization: x\r\n"
-                                "Proxy-Authenticate: x\r\nTE: trailers\r\nTrailer: x\r\nUpgrade: websocket\r\nExpect: 100-continue\r\n"));
-  for (const char* name : {"connection", "keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate", "te", "trailer",
-                           "upgrade", "expect"}) {
+  const Forwarded forwarded(
+      get("Connection: keep-alive\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nProxy-Authorization: x\r\n"
+          "Proxy-Authenticate: x\r\nTE: trailers\r\nTrailer: x\r\nUpgrade: websocket\r\nExpect: 100-continue\r\n"));
+  for (const char* name : {"connection", "keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate",
+                           "te", "trailer", "upgrade", "expect"}) {
     EXPECT_EQ(forwarded.named(name), 0U) << name;
   }
 }
@@ -88,9 +90,11 @@ TEST(RequestHeadWriter, DropsWhatConnectionNamesButNeverItsOwnFraming) {
 }
 
 TEST(RequestHeadWriter, DropsTheClientsOwnOfEveryOwnedNameAndItsTwins) {
-  const Forwarded forwarded(get("X-Account: evil\r\nx-service: evil\r\nX-REQUEST-ID: evil\r\nX-Real-IP: evil\r\nForwarded: for=evil\r\n"
-                                "X_Account: evil\r\nX-Request_Id: evil\r\nContent_Length: 9\r\nTransfer_Encoding: evil\r\nX_Forwarded_For: evil\r\n"
-                                "X_Api_Key: evil\r\nX-Forwarded-Port: evil\r\nX-Call-Outcome: evil\r\n"));
+  const Forwarded forwarded(
+      get("X-Account: evil\r\nx-service: evil\r\nX-REQUEST-ID: evil\r\nX-Real-IP: evil\r\nForwarded: for=evil\r\n"
+          "X_Account: evil\r\nX-Request_Id: evil\r\nContent_Length: 9\r\nTransfer_Encoding: evil\r\nX_Forwarded_For: "
+          "evil\r\n"
+          "X_Api_Key: evil\r\nX-Forwarded-Port: evil\r\nX-Call-Outcome: evil\r\n"));
   EXPECT_EQ(forwarded.out.find("evil"), std::string::npos) << forwarded.out;
   EXPECT_EQ(forwarded.named("content_length"), 0U);
   EXPECT_EQ(forwarded.named("x-account"), 1U);
@@ -104,9 +108,10 @@ TEST(RequestHeadWriter, ReplacesForwardedFieldsOfThoseItDoesNotTrust) {
 }
 
 TEST(RequestHeadWriter, ExtendsForwardedFieldsOfThoseItTrusts) {
-  const Forwarded forwarded(get("X-Forwarded-For: 1.2.3.4, 5.6.7.8\r\nx-forwarded-for: 9.9.9.9\r\nX-Forwarded-Proto: https\r\n"
-                                "X-Forwarded-Host: other\r\n"),
-                            true);
+  const Forwarded forwarded(
+      get("X-Forwarded-For: 1.2.3.4, 5.6.7.8\r\nx-forwarded-for: 9.9.9.9\r\nX-Forwarded-Proto: https\r\n"
+          "X-Forwarded-Host: other\r\n"),
+      true);
   EXPECT_TRUE(forwarded.has("X-Forwarded-For: 1.2.3.4, 5.6.7.8, 9.9.9.9, 192.0.2.9"));
   EXPECT_TRUE(forwarded.has("X-Forwarded-Proto: https"));
   EXPECT_TRUE(forwarded.has("X-Forwarded-Host: other"));
@@ -126,11 +131,13 @@ TEST(RequestHeadWriter, LeavesTheKeyOut) {
   EXPECT_EQ(forwarded.out.find("secret1"), std::string::npos) << forwarded.out;
   EXPECT_EQ(forwarded.lines.at(0), "GET /x?a=1&b HTTP/1.1");
   EXPECT_EQ(Forwarded("GET /x?access_token=s HTTP/1.1\r\nHost: a\r\n\r\n").lines.at(0), "GET /x HTTP/1.1");
-  EXPECT_EQ(Forwarded("GET /x?my_access_token=s& HTTP/1.1\r\nHost: a\r\n\r\n").lines.at(0), "GET /x?my_access_token=s& HTTP/1.1");
+  EXPECT_EQ(Forwarded("GET /x?my_access_token=s& HTTP/1.1\r\nHost: a\r\n\r\n").lines.at(0),
+            "GET /x?my_access_token=s& HTTP/1.1");
 }
 
 TEST(RequestHeadWriter, PassesAnAuthorizationThatIsNoKeyOfOurs) {
-  EXPECT_TRUE(Forwarded(get("X-Api-Key: k\r\nAuthorization: Basic dXNlcjpwdw==\r\n")).has("Authorization: Basic dXNlcjpwdw=="));
+  EXPECT_TRUE(
+      Forwarded(get("X-Api-Key: k\r\nAuthorization: Basic dXNlcjpwdw==\r\n")).has("Authorization: Basic dXNlcjpwdw=="));
 }
 
 TEST(RequestHeadWriter, AppendsToWhatIsThere) {
@@ -149,20 +156,25 @@ std::string answer(const std::string& text, const AnswerHead& head, bool to_head
 }
 
 TEST(ResponseHeadWriter, PassesTheAnswerWithTheGatewaysFraming) {
-  EXPECT_EQ(answer("HTTP/1.1 200 Fine\r\nContent-Type: a/b\r\nContent-Length: 5\r\nX-Request-Id: theirs\r\nX-Call-Outcome: failed\r\n\r\n",
-                   {"req-1", BodyKind::length, true, nullptr}),
-            "HTTP/1.1 200 Fine\r\nContent-Type: a/b\r\nX-Request-Id: req-1\r\nVia: 1.1 tollgate\r\nContent-Length: 5\r\n"
-            "Connection: keep-alive\r\n\r\n");
+  EXPECT_EQ(
+      answer("HTTP/1.1 200 Fine\r\nContent-Type: a/b\r\nContent-Length: 5\r\nX-Request-Id: theirs\r\nX-Call-Outcome: "
+             "failed\r\n\r\n",
+             {"req-1", BodyKind::length, true, nullptr}),
+      "HTTP/1.1 200 Fine\r\nContent-Type: a/b\r\nX-Request-Id: req-1\r\nVia: 1.1 tollgate\r\nContent-Length: 5\r\n"
+      "Connection: keep-alive\r\n\r\n");
   EXPECT_EQ(answer("HTTP/1.0 200\r\n\r\n", {"req-1", BodyKind::chunked, true, nullptr}),
-            "HTTP/1.1 200 \r\nX-Request-Id: req-1\r\nVia: 1.1 tollgate\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n");
-  EXPECT_EQ(answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", {"req-1", BodyKind::until_close, false, nullptr}),
-            "HTTP/1.1 200 OK\r\nX-Request-Id: req-1\r\nVia: 1.1 tollgate\r\nConnection: close\r\n\r\n");
+            "HTTP/1.1 200 \r\nX-Request-Id: req-1\r\nVia: 1.1 tollgate\r\nTransfer-Encoding: chunked\r\nConnection: "
+            "keep-alive\r\n\r\n");
+  EXPECT_EQ(
+      answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", {"req-1", BodyKind::until_close, false, nullptr}),
+      "HTTP/1.1 200 OK\r\nX-Request-Id: req-1\r\nVia: 1.1 tollgate\r\nConnection: close\r\n\r\n");
 }
 
 TEST(ResponseHeadWriter, DropsHopByHopFieldsAndWhatConnectionNames) {
-  const auto out = answer("HTTP/1.1 200 OK\r\nConnection: x-hop, close\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nUpgrade: h2c\r\nTrailer: x\r\n"
-                          "Proxy-Authenticate: x\r\nX-Stays: 2\r\nContent-Length: 0\r\n\r\n",
-                          {"req-1", BodyKind::none, true, nullptr});
+  const auto out = answer(
+      "HTTP/1.1 200 OK\r\nConnection: x-hop, close\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nUpgrade: h2c\r\nTrailer: x\r\n"
+      "Proxy-Authenticate: x\r\nX-Stays: 2\r\nContent-Length: 0\r\n\r\n",
+      {"req-1", BodyKind::none, true, nullptr});
   for (const char* name : {"X-Hop", "Keep-Alive", "Upgrade", "Trailer", "Proxy-Authenticate", "close"}) {
     EXPECT_EQ(out.find(name), std::string::npos) << name;
   }
@@ -170,14 +182,16 @@ TEST(ResponseHeadWriter, DropsHopByHopFieldsAndWhatConnectionNames) {
 }
 
 TEST(ResponseHeadWriter, KeepsTheLengthOfAnAnswerToHead) {
-  EXPECT_NE(answer("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", {"r", BodyKind::none, true, nullptr}, true).find("Content-Length: 99\r\n"),
+  EXPECT_NE(answer("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", {"r", BodyKind::none, true, nullptr}, true)
+                .find("Content-Length: 99\r\n"),
             std::string::npos);
 }
 
 // RFC 9110 8.6 and 15.3.5: no Content-Length in 1xx and 204.
 TEST(ResponseHeadWriter, WritesNoFramingWhereNoneMayBe) {
   for (const char* status : {"100 Continue", "103 Early Hints", "204 No Content"}) {
-    const auto out = answer("HTTP/1.1 " + std::string(status) + "\r\nContent-Length: 5\r\n\r\n", {"r", BodyKind::none, true, nullptr});
+    const auto out = answer("HTTP/1.1 " + std::string(status) + "\r\nContent-Length: 5\r\n\r\n",
+                            {"r", BodyKind::none, true, nullptr});
     EXPECT_EQ(out.find("Content-Length"), std::string::npos) << out;
     EXPECT_EQ(out.find("Transfer-Encoding"), std::string::npos) << out;
   }
@@ -186,7 +200,8 @@ TEST(ResponseHeadWriter, WritesNoFramingWhereNoneMayBe) {
 // RFC 9112 9.6: a connection that will be closed is announced, whatever the status of the last answer on it.
 TEST(ResponseHeadWriter, SaysThatTheConnectionClosesAlsoWithA204) {
   for (const char* status : {"200 OK", "204 No Content", "304 Not Modified"}) {
-    const auto out = answer("HTTP/1.1 " + std::string(status) + "\r\n\r\n", {"r", BodyKind::none, false, nullptr}, true);
+    const auto out =
+        answer("HTTP/1.1 " + std::string(status) + "\r\n\r\n", {"r", BodyKind::none, false, nullptr}, true);
     EXPECT_NE(out.find("Connection: close\r\n"), std::string::npos) << out;
   }
 }
@@ -215,9 +230,10 @@ TEST(PresentedKeyOf, ARequestIsReadFromItsThreePlaces) {
 }
 
 TEST(PresentedKeyOf, ARequestWithoutOneIsEmpty) {
-  for (const auto& presented : {key_of("/", ""), key_of("/", "Authorization: Basic k1\r\n"), key_of("/", "Authorization: Bearer\r\n"),
-                                key_of("/", "Authorization: Bearerk1\r\n"), key_of("/?xaccess_token=k3", ""), key_of("/?access_token=", ""),
-                                key_of("/?access_token", ""), key_of("/", "X-Api-Key:\r\n"), key_of("/", "X_Api_Key: k\r\n")}) {
+  for (const auto& presented :
+       {key_of("/", ""), key_of("/", "Authorization: Basic k1\r\n"), key_of("/", "Authorization: Bearer\r\n"),
+        key_of("/", "Authorization: Bearerk1\r\n"), key_of("/?xaccess_token=k3", ""), key_of("/?access_token=", ""),
+        key_of("/?access_token", ""), key_of("/", "X-Api-Key:\r\n"), key_of("/", "X_Api_Key: k\r\n")}) {
     EXPECT_EQ(presented.key, "");
     EXPECT_FALSE(presented.conflict);
   }

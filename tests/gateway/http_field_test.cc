@@ -25,8 +25,8 @@ TEST(FieldNames, AreKnownInAnyCase) {
 
 // RFC 9110 7.6.1: what is between two neighbours is not passed on.
 TEST(FieldNames, OfOneHopAreKnown) {
-  for (const char* name : {"Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer",
-                           "Upgrade"}) {
+  for (const char* name :
+       {"Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer", "Upgrade"}) {
     EXPECT_EQ(classify_field(name), FieldId::hop_by_hop) << name;
   }
 }
@@ -55,7 +55,8 @@ TEST(FieldNames, OfOthersPass) {
 TEST(Tokens, AreLettersDigitsAndFifteenSigns) {
   for (int c = 0; c < 256; ++c) {
     const char byte = static_cast<char>(c);
-    const bool expected = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+    const bool expected = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+                          (byte >= '0' && byte <= '9') ||
                           (byte != 0 && std::string_view("!#$%&'*+-.^_`|~").find(byte) != std::string_view::npos);
     EXPECT_EQ(is_token(std::string("a") + byte + "b"), expected) << c;
   }

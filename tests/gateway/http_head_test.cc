@@ -21,7 +21,8 @@ TEST(HeadScanner, FindsTheSameEndHoweverTheHeadIsCut) {
       auto result = scanner.scan(std::string_view(whole).substr(0, first));
       ASSERT_EQ(result, first < head.size() ? Scan::incomplete : Scan::complete) << first;
       if (result == Scan::incomplete) result = scanner.scan(std::string_view(whole).substr(0, second));
-      ASSERT_EQ(result, std::max(first, second) < head.size() ? Scan::incomplete : Scan::complete) << first << ' ' << second;
+      ASSERT_EQ(result, std::max(first, second) < head.size() ? Scan::incomplete : Scan::complete)
+          << first << ' ' << second;
       if (result == Scan::incomplete) result = scanner.scan(whole);
       ASSERT_EQ(result, Scan::complete);
       ASSERT_EQ(scanner.bytes(), head.size());
@@ -30,8 +31,9 @@ TEST(HeadScanner, FindsTheSameEndHoweverTheHeadIsCut) {
 }
 
 TEST(HeadScanner, SeesABareLineFeedAtOnce) {
-  for (const std::string_view text : {"\n", "GET / HTTP/1.1\n", "GET / HTTP/1.1\r\nHost: a\n", "GET / HTTP/1.1\r\nHost: a\r\n\n",
-                                      "GET / HTTP/1.1\r\nHo\nst: a\r\n\r\n", "GET / HTTP/1.1\r\n\n\r\n"}) {
+  for (const std::string_view text :
+       {"\n", "GET / HTTP/1.1\n", "GET / HTTP/1.1\r\nHost: a\n", "GET / HTTP/1.1\r\nHost: a\r\n\n",
+        "GET / HTTP/1.1\r\nHo\nst: a\r\n\r\n", "GET / HTTP/1.1\r\n\n\r\n"}) {
     HeadScanner scanner;
     EXPECT_EQ(scanner.scan(text), Scan::bad) << text;
     // And byte by byte, with the very byte that shows it.
@@ -127,16 +129,17 @@ TEST(RequestHead, WithTwoFramingsIsRefused) {
 
 TEST(RequestHead, WithAContentLengthThatIsNotPlainDigitsIsRefused) {
   Reader reader;
-  for (const char* value : {"", "+5", "-5", "5,5", "5, 5", "0x5", "5 5", "5.0", "5e0", "a", "5;", "\"5\"", "999999999999999999999",
-                            "18446744073709551616", "\xd9\xa5"}) {
+  for (const char* value : {"", "+5", "-5", "5,5", "5, 5", "0x5", "5 5", "5.0", "5e0", "a", "5;", "\"5\"",
+                            "999999999999999999999", "18446744073709551616", "\xd9\xa5"}) {
     EXPECT_EQ(reader.with("Content-Length: " + std::string(value) + "\r\n"), HeadFault::bad) << value;
   }
 }
 
 TEST(RequestHead, WithATransferEncodingOtherThanChunkedIsRefused) {
   Reader reader;
-  for (const char* value : {"", "identity", "gzip", "gzip, chunked", "chunked, chunked", ",chunked", "chunked,", "chunked;q=1",
-                            "xchunked", "chunkedx", "chunked\xff", "\"chunked\"", "chunked identity", "chunked\tx"}) {
+  for (const char* value :
+       {"", "identity", "gzip", "gzip, chunked", "chunked, chunked", ",chunked", "chunked,", "chunked;q=1", "xchunked",
+        "chunkedx", "chunked\xff", "\"chunked\"", "chunked identity", "chunked\tx"}) {
     EXPECT_EQ(reader.with("Transfer-Encoding: " + std::string(value) + "\r\n"), HeadFault::bad) << value;
   }
   EXPECT_EQ(reader.with("Transfer-Encoding: identity\r\nContent-Length: 5\r\n"), HeadFault::bad);
@@ -146,8 +149,9 @@ TEST(RequestHead, WithATransferEncodingOtherThanChunkedIsRefused) {
 TEST(RequestHead, HasExactlyOneValidHost) {
   Reader reader;
   const std::string line = "GET / HTTP/1.1\r\n";
-  for (const char* fields : {"", "Host: a\r\nHost: a\r\n", "Host: a\r\nHost: b\r\n", "Host:\r\n", "Host: user@a\r\n", "Host: a/b\r\n",
-                             "Host: a:65536\r\n", "Host: a:\r\n", "Host: a b\r\n", "Host: a,b\r\n", "Host: http://a\r\n"}) {
+  for (const char* fields :
+       {"", "Host: a\r\nHost: a\r\n", "Host: a\r\nHost: b\r\n", "Host:\r\n", "Host: user@a\r\n", "Host: a/b\r\n",
+        "Host: a:65536\r\n", "Host: a:\r\n", "Host: a b\r\n", "Host: a,b\r\n", "Host: http://a\r\n"}) {
     EXPECT_EQ(reader.read(line + fields + "\r\n"), HeadFault::bad) << fields;
   }
   EXPECT_EQ(reader.read(line + "Host: [::1]:8080\r\n\r\n"), HeadFault::none);
@@ -174,8 +178,9 @@ TEST(RequestHead, InAbsoluteFormMustAgreeWithItsHost) {
 
 TEST(RequestHead, WithFoldsBlanksBeforeColonsOrBadNamesIsRefused) {
   Reader reader;
-  for (const char* fields : {" folded: a\r\n", "\tX: a\r\n", "X: a\r\n b\r\n", "X: a\r\n\tb\r\n", "X: a\r\n \r\n", "X : a\r\n", "X\t: a\r\n",
-                             ": a\r\n", "X\r\n", "X Y: a\r\n", "X(: a\r\n", "X\xc3\xa9: a\r\n", "\"X\": a\r\n", "X\x01: a\r\n"}) {
+  for (const char* fields :
+       {" folded: a\r\n", "\tX: a\r\n", "X: a\r\n b\r\n", "X: a\r\n\tb\r\n", "X: a\r\n \r\n", "X : a\r\n", "X\t: a\r\n",
+        ": a\r\n", "X\r\n", "X Y: a\r\n", "X(: a\r\n", "X\xc3\xa9: a\r\n", "\"X\": a\r\n", "X\x01: a\r\n"}) {
     EXPECT_EQ(reader.with(fields), HeadFault::bad) << fields;
   }
   // A fold right after the start line.
@@ -199,9 +204,10 @@ TEST(RequestHead, WithAnyControlButTheTabIsRefusedWhereverItIs) {
 
 TEST(RequestHead, HasAStartLineOfThreePartsWithOneBlankEach) {
   Reader reader;
-  for (const char* start : {"GET", "GET /", "GET  / HTTP/1.1", "GET /  HTTP/1.1", " GET / HTTP/1.1", "GET / HTTP/1.1 ", "GET\t/\tHTTP/1.1",
-                            "GET / a HTTP/1.1", "/ HTTP/1.1", "GET / ", "GET / http/1.1", "GET / HTTP/1", "GET / HTTP/1.1x",
-                            "GET / HTTP/11", "GET / HTTP/a.b", "GET / HTTPS/1.1", "GET / HTTP/1.10"}) {
+  for (const char* start :
+       {"GET", "GET /", "GET  / HTTP/1.1", "GET /  HTTP/1.1", " GET / HTTP/1.1", "GET / HTTP/1.1 ", "GET\t/\tHTTP/1.1",
+        "GET / a HTTP/1.1", "/ HTTP/1.1", "GET / ", "GET / http/1.1", "GET / HTTP/1", "GET / HTTP/1.1x",
+        "GET / HTTP/11", "GET / HTTP/a.b", "GET / HTTPS/1.1", "GET / HTTP/1.10"}) {
     EXPECT_EQ(reader.line(start), HeadFault::bad) << start;
   }
 }
@@ -248,7 +254,8 @@ TEST(RequestHead, StaysWithinItsLimits) {
   EXPECT_EQ(reader.read("GET /" + fifteen + " HTTP/1.1\r\nHost: a\r\n\r\n", limits), HeadFault::none);
   EXPECT_EQ(reader.read("GET /a" + fifteen + " HTTP/1.1\r\nHost: a\r\n\r\n", limits), HeadFault::target_too_long);
   EXPECT_EQ(reader.read("GET / HTTP/1.1\r\nHost: a\r\nA: b\r\nC: d\r\n\r\n", limits), HeadFault::none);
-  EXPECT_EQ(reader.read("GET / HTTP/1.1\r\nHost: a\r\nA: b\r\nC: d\r\nE: f\r\n\r\n", limits), HeadFault::too_many_fields);
+  EXPECT_EQ(reader.read("GET / HTTP/1.1\r\nHost: a\r\nA: b\r\nC: d\r\nE: f\r\n\r\n", limits),
+            HeadFault::too_many_fields);
 }
 
 TEST(RequestHead, KeepsTheConnectionAsItsVersionAndOptionsSay) {
@@ -294,7 +301,8 @@ TEST(RequestHead, ExpectsAContinueOrNothing) {
 
 TEST(RequestHead, ForgetsTheRequestBeforeIt) {
   Reader reader;
-  ASSERT_EQ(reader.read("HEAD http://a/x?y HTTP/1.0\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"), HeadFault::none);
+  ASSERT_EQ(reader.read("HEAD http://a/x?y HTTP/1.0\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"),
+            HeadFault::none);
   ASSERT_EQ(reader.read("POST /z HTTP/1.1\r\nHost: b\r\n\r\n"), HeadFault::none);
   const RequestHead& head = reader.head;
   EXPECT_EQ(head.target.authority, "");
@@ -310,8 +318,8 @@ TEST(RequestHead, ForgetsTheRequestBeforeIt) {
 RC_GTEST_PROP(RequestHead, OfAnyBytesIsReadOrRefusedWithinThem, ()) {
   // Fragments that mean something, in any order: the parser may refuse, but never reads what is not there.
   const auto parts = *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
-      "GET", " ", "/", "HTTP/1.1", "\r\n", "Host", ":", "a", "Content-Length", "5", "chunked", "Transfer-Encoding", "\t", ",", "\r",
-      std::string(1, '\0'), "%2e", "?", "http://", "Connection", "close", "\xff"));
+      "GET", " ", "/", "HTTP/1.1", "\r\n", "Host", ":", "a", "Content-Length", "5", "chunked", "Transfer-Encoding",
+      "\t", ",", "\r", std::string(1, '\0'), "%2e", "?", "http://", "Connection", "close", "\xff"));
   std::string text = "GET / HTTP/1.1\r\nHost: a\r\n";
   for (const auto& part : parts) text += part;
   text += "\r\n\r\n";

@@ -39,10 +39,11 @@ TEST(ResponseHead, IsReadInPlace) {
 
 TEST(ResponseHead, WithABadStatusLineIsRefused) {
   Reader reader;
-  for (const char* line : {"HTTP/1.1 000 X", "HTTP/1.1 099 X", "HTTP/1.1 600 X", "HTTP/1.1 999 X", "HTTP/1.1 20 OK", "HTTP/1.1 2000 OK",
-                           "HTTP/1.1  200 OK", "HTTP/1.1 200OK", "HTTP/2.0 200 OK", "HTTP/1.2 200 OK", "http/1.1 200 OK", "HTTP/1.1 -20 OK",
-                           "HTTP/1.1 2x0 OK", "HTTP/1.1", "ICY 200 OK", " HTTP/1.1 200 OK", "HTTP/1.1\t200 OK", "HTTP/1.1 200 O\x01K",
-                           "HTTP/1.1 200 O\rK", "HTTP/1.1 200 O\x7fK"}) {
+  for (const char* line :
+       {"HTTP/1.1 000 X",   "HTTP/1.1 099 X",   "HTTP/1.1 600 X",      "HTTP/1.1 999 X",    "HTTP/1.1 20 OK",
+        "HTTP/1.1 2000 OK", "HTTP/1.1  200 OK", "HTTP/1.1 200OK",      "HTTP/2.0 200 OK",   "HTTP/1.2 200 OK",
+        "http/1.1 200 OK",  "HTTP/1.1 -20 OK",  "HTTP/1.1 2x0 OK",     "HTTP/1.1",          "ICY 200 OK",
+        " HTTP/1.1 200 OK", "HTTP/1.1\t200 OK", "HTTP/1.1 200 O\x01K", "HTTP/1.1 200 O\rK", "HTTP/1.1 200 O\x7fK"}) {
     EXPECT_FALSE(reader.read(std::string(line) + "\r\nContent-Length: 0\r\n\r\n")) << line;
   }
 }
@@ -50,10 +51,11 @@ TEST(ResponseHead, WithABadStatusLineIsRefused) {
 TEST(ResponseHead, WithAmbiguousFramingIsRefused) {
   Reader reader;
   for (const char* fields :
-       {"Content-Length: 5\r\nContent-Length: 5\r\n", "Content-Length: 5\r\nContent-Length: 6\r\n", "Content-Length: 5, 5\r\n",
-        "Content-Length: -1\r\n", "Content-Length:\r\n", "Content-Length: 999999999999999999999\r\n",
-        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-        "Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding: identity\r\n", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"}) {
+       {"Content-Length: 5\r\nContent-Length: 5\r\n", "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: 5, 5\r\n", "Content-Length: -1\r\n", "Content-Length:\r\n",
+        "Content-Length: 999999999999999999999\r\n", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: identity\r\n", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"}) {
     EXPECT_FALSE(reader.with(fields)) << fields;
     EXPECT_FALSE(reader.with(fields, true)) << fields << " (to HEAD)";
   }
@@ -62,7 +64,8 @@ TEST(ResponseHead, WithAmbiguousFramingIsRefused) {
 
 TEST(ResponseHead, WithABadFieldIsRefused) {
   Reader reader;
-  for (const char* fields : {" X: a\r\n", "X: a\r\n b\r\n", "X : a\r\n", "X\r\n", ": a\r\n", "X: a\rb\r\n", "X: a\x01\r\n", "Connection: a b\r\n"}) {
+  for (const char* fields : {" X: a\r\n", "X: a\r\n b\r\n", "X : a\r\n", "X\r\n", ": a\r\n", "X: a\rb\r\n",
+                             "X: a\x01\r\n", "Connection: a b\r\n"}) {
     EXPECT_FALSE(reader.with(fields)) << fields;
   }
   EXPECT_FALSE(reader.with("X: a" + std::string(1, '\0') + "\r\n"));

@@ -175,7 +175,8 @@ TEST(Refusal, KeepsTheConnectionOnlyWhenTold) {
 // RFC 9110 11.6.1 and 15.5.6.
 TEST(Refusal, BringsTheFieldsItsStatusDemands) {
   EXPECT_EQ(Answer(refusal(Reason::invalid_key, ErrorDialect::openai)).field("www-authenticate"), "Bearer");
-  EXPECT_NE(Answer(refusal(Reason::method_not_allowed, ErrorDialect::problem)).field("allow").find("POST"), std::string::npos);
+  EXPECT_NE(Answer(refusal(Reason::method_not_allowed, ErrorDialect::problem)).field("allow").find("POST"),
+            std::string::npos);
 }
 
 TEST(Refusal, TellsTheLimitWhereAsked) {

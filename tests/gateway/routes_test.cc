@@ -35,7 +35,8 @@ TEST_F(RoutesTest, MatchWholeSegmentsOnly) {
   EXPECT_EQ(find("/v1/detect"), "a");
   EXPECT_EQ(find("/v1/detect/"), "a");
   EXPECT_EQ(find("/v1/detect/x/y"), "a");
-  for (const char* path : {"/", "/v1", "/v1/", "/v1/detec", "/v1/detects", "/v1/detect.x", "/v1/Detect", "/x/v1/detect"}) {
+  for (const char* path :
+       {"/", "/v1", "/v1/", "/v1/detec", "/v1/detects", "/v1/detect.x", "/v1/Detect", "/x/v1/detect"}) {
     EXPECT_EQ(find(path), "") << path;
   }
 }

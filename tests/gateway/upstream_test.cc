@@ -15,13 +15,16 @@ ServiceDefinition definition(std::uint16_t upstreams) {
   ServiceDefinition definition;
   definition.model = "m";
   definition.path_prefix = "/";
-  for (std::uint16_t i = 0; i < upstreams; ++i) definition.upstreams.push_back({"10.0.0.1", static_cast<std::uint16_t>(9000 + i)});
+  for (std::uint16_t i = 0; i < upstreams; ++i)
+    definition.upstreams.push_back({"10.0.0.1", static_cast<std::uint16_t>(9000 + i)});
   return definition;
 }
 
 class ChooseUpstreamTest : public testing::Test {
  protected:
-  std::size_t choose(std::size_t turn = 0, std::int64_t now = kNow) { return choose_upstream(service_, tried_, now, turn); }
+  std::size_t choose(std::size_t turn = 0, std::int64_t now = kNow) {
+    return choose_upstream(service_, tried_, now, turn);
+  }
   Upstream& upstream(std::size_t i) { return *service_.upstreams[i]; }
 
   limiter::Service limits_;
@@ -149,7 +152,8 @@ class IdleConnectionsTest : public testing::Test {
   std::vector<Socket> peers_;
   limiter::Service limits_;
   meter::ServiceCells cells_;
-  WorkerServicePtr service_{new WorkerService(std::make_shared<const ServiceConfig>("detect", definition(2), limits_), cells_)};
+  WorkerServicePtr service_{
+      new WorkerService(std::make_shared<const ServiceConfig>("detect", definition(2), limits_), cells_)};
 };
 
 TEST_F(IdleConnectionsTest, ComeBackLastInFirstOutForTheirUpstream) {

@@ -67,9 +67,9 @@ TEST(Metrics, HaveHelpAndTypeForEveryFamily) {
     EXPECT_TRUE(family.starts_with("tollgate_")) << family;
   }
   // The contract's names (docs of the admin API).
-  for (const std::string name : {"requests_total", "refusals_total", "calls_total", "points_total", "in_flight",
-                                 "request_duration_seconds", "overhead_seconds", "upstream_duration_seconds",
-                                 "upstream_connections", "client_connections"}) {
+  for (const std::string name :
+       {"requests_total", "refusals_total", "calls_total", "points_total", "in_flight", "request_duration_seconds",
+        "overhead_seconds", "upstream_duration_seconds", "upstream_connections", "client_connections"}) {
     EXPECT_TRUE(families.contains("tollgate_" + name)) << name;
   }
 }
@@ -126,8 +126,8 @@ TEST(Metrics, OfRequestsThatReachedNoServiceAreAnswersAndRefusalsOnly) {
 
 TEST(Metrics, OfDurationsAreCumulativeBuckets) {
   Metrics metrics(2, {});
-  metrics.cells(0, "detect").request.observe(1'000);            // below 2^14 ns
-  metrics.cells(0, "detect").request.observe(20'000);           // below 2^15 ns
+  metrics.cells(0, "detect").request.observe(1'000);   // below 2^14 ns
+  metrics.cells(0, "detect").request.observe(20'000);  // below 2^15 ns
   metrics.cells(1, "detect").request.observe(20'000);
   metrics.cells(1, "detect").request.observe(500'000'000'000);  // beyond the last bound
   const Exposition exposition(metrics.text());
@@ -151,7 +151,8 @@ TEST(Metrics, OfDurationsAreCumulativeBuckets) {
     EXPECT_NEAR(std::stod(bounds[i]), static_cast<double>(1 << 14) * static_cast<double>(1U << i) / 1e9, 1e-6);
   }
   EXPECT_EQ(exposition.value(R"(tollgate_request_duration_seconds_count{service="detect"})"), "4");
-  EXPECT_NEAR(std::stod(exposition.value(R"(tollgate_request_duration_seconds_sum{service="detect"})")), 500.000041, 1e-6);
+  EXPECT_NEAR(std::stod(exposition.value(R"(tollgate_request_duration_seconds_sum{service="detect"})")), 500.000041,
+              1e-6);
 }
 
 TEST(DurationHistogram, PutsABoundIntoTheBucketAboveAndNothingBelowZero) {

@@ -97,10 +97,15 @@ class World {
 };
 
 RC_GTEST_PROP(Usage, OfAnyHistoryReachesTheReceiverExactly, ()) {
-  const auto steps = *rc::gen::container<std::vector<std::pair<Step, int>>>(rc::gen::pair(
-      rc::gen::weightedElement<Step>({{8, Step::forward}, {8, Step::end}, {2, Step::hour}, {4, Step::collect},
-                                      {2, Step::lose}, {2, Step::half}, {1, Step::restart}}),
-      rc::gen::inRange(0, 1000)));
+  const auto steps = *rc::gen::container<std::vector<std::pair<Step, int>>>(
+      rc::gen::pair(rc::gen::weightedElement<Step>({{8, Step::forward},
+                                                    {8, Step::end},
+                                                    {2, Step::hour},
+                                                    {4, Step::collect},
+                                                    {2, Step::lose},
+                                                    {2, Step::half},
+                                                    {1, Step::restart}}),
+                    rc::gen::inRange(0, 1000)));
   World world;
   for (const auto& [step, n] : steps) {
     const auto number = static_cast<std::uint32_t>(n);
