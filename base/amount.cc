@@ -37,6 +37,7 @@ std::optional<MicroYuan> parse_yuan(std::string_view text) {
     for (auto digits = fraction_text.size(); digits < kFractionDigits; ++digits) *fraction *= 10;
     micro += *fraction;
   }
+  if (micro > kYuanMax * kMicroPerYuan) return std::nullopt;
   return MicroYuan(negative ? -micro : micro);
 }
 

@@ -130,8 +130,9 @@ std::string Serve::not_ready_because() {
 // ---- recurring work ----
 
 void Serve::collect_usage() {
-  const Clock& clock = plane_->clock;
-  const auto collected = collector_->collect(hour_of(clock.now()));
+  Hour oldest = hour_of(plane_->clock.now());
+  for (const auto& worker : workers_) oldest = std::min(oldest, worker->latest_hour());
+  const auto collected = collector_->collect(oldest);
   unacknowledged_points_.store(collector_->unacknowledged().count(), std::memory_order_relaxed);
   if (!collected) {
     collect_failures_.fetch_add(1, std::memory_order_relaxed);
@@ -142,7 +143,8 @@ void Serve::collect_usage() {
 void Serve::schedule_collection() {
   collect_timer_->expires_after(std::chrono::milliseconds(collect_interval_ms_.load(std::memory_order_relaxed)));
   collect_timer_->async_wait([this](const error_code& error) {
-    if (error) return;
+    // An expired timer's handler may be queued already when it is cancelled: then it must not arm it again.
+    if (error || stopping_) return;
     collect_usage();
     quiescence_->collect();
     if (++rounds_ % kCountAccountsEvery == 0) {

@@ -48,7 +48,8 @@ void Serve::add_metrics() {
   constexpr const char* accounts_help = "Accounts, by state.";
   gauge("accounts", accounts_help, [this] { return value_of(accounts_active_); }, {{"state", "active"}});
   gauge("accounts", accounts_help, [this] { return value_of(accounts_arrears_); }, {{"state", "arrears"}});
-  gauge("ledger_imbalance", "Debits less credits of the whole ledger, in micro-yuan: anything but 0 is a broken ledger.",
+  gauge("ledger_imbalance",
+        "Debits less credits of the whole ledger, in micro-yuan: anything but 0 is a broken ledger.",
         [this] { return value_of(ledger_imbalance_); });
   constexpr const char* reloads_help = "Configuration reloads, by result.";
   counter("config_reloads_total", reloads_help, [this] { return value_of(reloads_good_); }, {{"result", "succeeded"}});

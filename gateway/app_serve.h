@@ -72,6 +72,7 @@ class Serve final : public Traffic {
   const std::string manual_clock_file_;
   WallTime manual_now_;
   std::uint64_t rounds_ = 0;  // of collection; billing thread
+  bool stopping_ = false;     // billing thread
   std::optional<billing::Catalog> own_catalog_;
   std::vector<billing::Plan> own_plans_;
   const billing::Catalog* catalog_ = nullptr;

@@ -46,7 +46,8 @@ auto run_and_wait(BillingThread& thread, Work work) {
 }  // namespace
 
 Serve::Serve(const Config& config, const ConfigSource& source)
-    : source_(source), config_(std::make_shared<const Config>(config)),
+    : source_(source),
+      config_(std::make_shared<const Config>(config)),
       manual_clock_file_(config.data_dir + "/manual-clock"),
       collect_interval_ms_(config.journal.collect_interval_ms),
       sync_interval_ms_(config.journal.sync_interval_ms) {}
@@ -196,6 +197,7 @@ Serve::~Serve() {
   admin_.reset();
   if (billing_) {
     run_and_wait(*billing_, [this] {
+      stopping_ = true;
       if (collect_timer_) collect_timer_->cancel();
       if (collector_) collect_usage();
       return 0;

@@ -26,6 +26,7 @@ void Call::release() noexcept {
   admitted = false;
   admission.permit.release();
   admission.service_permit.release();
+  if (forwarded_ns == 0) admission.hold = {};  // no call was made: the free points go back before the client hears it
   service->cells.in_flight[admission.paid ? 0 : 1].add(-1);
 }
 

@@ -129,8 +129,10 @@ void write_response_head(std::string& out, const ResponseHead& response, const A
   }
   append_field(out, "X-Request-Id", answer.request_id);
   out.append(kVia);
-  if (response.status >= 200 && response.status != 204) {
-    if (answer.framing == BodyKind::chunked) {
+  if (response.status >= 200) {
+    if (response.status == 204) {
+      // RFC 9110 8.6: no framing at all
+    } else if (answer.framing == BodyKind::chunked) {
       out.append("Transfer-Encoding: chunked\r\n");
     } else if (response.has_content_length) {
       out.append("Content-Length: ");

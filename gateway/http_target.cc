@@ -11,8 +11,13 @@ int hex_value(char c) noexcept {
   return -1;
 }
 
-// What a server behind us might unescape into a separator or an end of string.
-bool is_dangerous_escape(int byte) noexcept { return byte < 0x20 || byte == 0x7f || byte == '/' || byte == '\\'; }
+// What a server behind us might unescape into a separator, an end of string, or another route's letters: "/v1/%61"
+// would be routed as one path and served as another.
+bool is_dangerous_escape(int byte) noexcept {
+  const bool unreserved = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+                          (byte >= '0' && byte <= '9') || byte == '-' || byte == '.' || byte == '_' || byte == '~';
+  return unreserved || byte < 0x20 || byte == 0x7f || byte == '/' || byte == '\\';
+}
 
 bool has_only_target_chars(std::string_view text) noexcept {
   for (char c : text) {
@@ -35,26 +40,11 @@ bool has_good_escapes(std::string_view text, bool strict) noexcept {
   return true;
 }
 
-// "." and ".." as a server would see them: '.' or %2e, up to a ';' that some servers cut off.
-bool is_dot_segment(std::string_view segment) noexcept {
-  segment = segment.substr(0, segment.find(';'));
-  std::size_t dots = 0;
-  while (!segment.empty()) {
-    if (segment.front() == '.') {
-      segment.remove_prefix(1);
-    } else if (segment.size() >= 3 && segment[0] == '%' && segment[1] == '2' &&
-               (segment[2] == 'e' || segment[2] == 'E')) {
-      segment.remove_prefix(3);
-    } else {
-      return false;
-    }
-    ++dots;
-  }
-  return dots == 1 || dots == 2;
-}
+// Escaped dots are refused before; some servers cut a segment at ';', so that has no place in a path at all.
+bool is_dot_segment(std::string_view segment) noexcept { return segment == "." || segment == ".."; }
 
 bool is_canonical_path(std::string_view path) noexcept {
-  if (!path.starts_with('/') || !has_good_escapes(path, true)) return false;
+  if (!path.starts_with('/') || path.find(';') != std::string_view::npos || !has_good_escapes(path, true)) return false;
   std::size_t begin = 1;
   while (true) {
     const auto end = path.find('/', begin);

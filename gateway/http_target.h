@@ -15,7 +15,8 @@ struct Target {
 };
 
 // nullopt: 400. Refused are controls, blanks, non-ASCII bytes, '#', '\\', a bad %-escape, "//", dot segments (also
-// as %2e), and %00, %2f, %5c and %-escaped controls. Absolute form: http and https only, without userinfo.
+// as %2e), ';', and %-escapes of controls, '/', '\\' and of characters that need none (letters, digits, - . _ ~).
+// Absolute form: http and https only, without userinfo.
 [[nodiscard]] std::optional<Target> parse_target(std::string_view text) noexcept;
 
 // Host, or the authority of an absolute target: a name, IPv4 or [IPv6], and at most one port up to 65535.

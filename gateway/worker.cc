@@ -125,6 +125,7 @@ Task<void> Worker::tick_loop() {
 void Worker::tick() {
   coarse_now_ns_ = steady_ns();
   plane_.quiescence.pass(index_);
+  recorder_.advance(hour_of(plane_.clock.now()));
   wheel_.advance(coarse_now_ns_);
   poll_waiting_clients();
   if (++ticks_ % kSweepEveryTicks == 0) {

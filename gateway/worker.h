@@ -63,6 +63,8 @@ class Worker {
   [[nodiscard]] std::uint16_t port() const;
   void start();
   void join();
+  // See meter::Recorder::latest(). Any thread.
+  [[nodiscard]] Hour latest_hour() const noexcept { return recorder_.latest(); }
 
   // Runs `work` on the worker's thread, soon. Any thread.
   void post(std::function<void()> work);

@@ -48,7 +48,7 @@ UsageTotals Collector::sum(const Key& key, const Group& group) const {
   return totals;
 }
 
-Result<void> Collector::collect(Hour hour) {
+Result<void> Collector::collect(Hour oldest) {
   find_new_slots();
   std::unordered_map<std::uint32_t, UsageReport> reports;  // by epoch
   std::int64_t waiting = 0;
@@ -76,7 +76,7 @@ Result<void> Collector::collect(Hour hour) {
     }
   }
   unacknowledged_ = Points();
-  recycle_before(Hour{hour.since_epoch - 1});
+  recycle_before(Hour{oldest.since_epoch - 1});
   return {};
 }
 

@@ -25,8 +25,10 @@ class Collector {
   Collector(Journal& journal, std::string gateway, Deliver deliver);
 
   // One round on the collector's thread: reports all totals that changed since they were last acknowledged, then
-  // recycles slots of hours before `hour` minus one whose calls have all ended. Returns the first fault.
-  Result<void> collect(Hour hour);
+  // recycles slots of hours before `oldest` minus one whose calls have all ended. `oldest`: the least of all
+  // workers' Recorder::latest(). A clock alone would not do: one that jumps ahead and comes back must not let a
+  // worker count into a slot that is somebody else's by then. Returns the first fault.
+  Result<void> collect(Hour oldest);
 
   // Billable and free points counted but not acknowledged by the receiver, as of the last round.
   [[nodiscard]] Points unacknowledged() const noexcept { return unacknowledged_; }

@@ -46,8 +46,24 @@ Fault io_fault(const std::string& what, const std::string& path) {
           ""};
 }
 
+// A file whose creation was cut off before its header was written: nothing but zeros, and no usage.
+bool is_all_zeros(int file, off_t size) {
+  std::array<char, 65536> block;
+  for (off_t at = 0; at < size;) {
+    const ssize_t got = ::pread(file, block.data(), block.size(), at);
+    if (got <= 0) return false;
+    if (std::any_of(block.begin(), block.begin() + got, [](char byte) { return byte != 0; })) return false;
+    at += got;
+  }
+  return true;
+}
+
 Fault refused(const std::string& path, const std::string& why) {
   return {FaultKind::conflict, "journal_refused", path + ": " + why, ""};
+}
+
+off_t file_bytes(std::uint32_t slots) noexcept {
+  return static_cast<off_t>(kHeaderBytes + std::size_t{slots} * sizeof(Slot));
 }
 
 // Reads the header of an existing file, or writes one into an empty file. Returns the number of slots.
@@ -58,21 +74,22 @@ Result<std::uint32_t> settle_header(int file, const std::string& path, std::stri
   if (info.st_size > 0) {
     const ssize_t got = ::pread(file, &header, sizeof header, 0);
     if (got < 0) return io_fault("cannot read", path);
-    if (got != sizeof header || header.magic != kMagic || header.check != check_of(header)) {
+    if (header.magic == decltype(header.magic){} && is_all_zeros(file, info.st_size)) {
+      header = FileHeader();
+    } else if (got != sizeof header || header.magic != kMagic || header.check != check_of(header)) {
       return refused(path, "is damaged or not a journal of this version; move it aside to start a new one");
-    }
-    if (std::string_view(header.gateway.data()) != gateway) {
+    } else if (std::string_view(header.gateway.data()) != gateway) {
       return refused(path,
                      "belongs to gateway " + std::string(header.gateway.data()) + ", not " + std::string(gateway));
+    } else if (header.slot_bytes != sizeof(Slot) || info.st_size < file_bytes(header.slots)) {
+      return refused(path, "is shorter than its header says; usage in it may be lost: restore it or move it aside");
     }
-    if (header.slot_bytes != sizeof(Slot)) return refused(path, "has slots of another size");
     slots = std::max(slots, header.slots);  // a file grows with the configuration and never shrinks
   }
   header.slots = slots;
   std::copy_n(gateway.begin(), std::min(gateway.size(), header.gateway.size() - 1), header.gateway.begin());
   header.check = check_of(header);
-  const auto bytes = static_cast<off_t>(kHeaderBytes + std::size_t{slots} * sizeof(Slot));
-  if (const int error = ::posix_fallocate(file, 0, bytes); error != 0) {
+  if (const int error = ::posix_fallocate(file, 0, file_bytes(slots)); error != 0) {
     errno = error;
     return io_fault("cannot allocate", path);
   }
@@ -91,7 +108,7 @@ Result<std::unique_ptr<Journal>> Journal::open(const std::string& path, std::str
   const auto count = settle_header(journal->file_, path, gateway, slots);
   if (!count) return count.error();
   journal->count_ = *count;
-  journal->mapping_bytes_ = kHeaderBytes + std::size_t{*count} * sizeof(Slot);
+  journal->mapping_bytes_ = static_cast<std::size_t>(file_bytes(*count));
   void* mapping = ::mmap(nullptr, journal->mapping_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, journal->file_, 0);
   if (mapping == MAP_FAILED) return io_fault("cannot map", path);
   journal->mapping_ = mapping;

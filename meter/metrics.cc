@@ -90,11 +90,13 @@ std::string Metrics::text() const {
   auto requests = family("requests_total", "Answers to clients, by service and status.", MetricType::Counter);
   auto refusals = family("refusals_total", "Requests refused by the gateway, by reason.", MetricType::Counter);
   auto calls = family("calls_total", "Calls forwarded and ended, by outcome.", MetricType::Counter);
-  auto points = family("points_total", "Points used: free ones when a call is forwarded, billable ones when it has succeeded.", MetricType::Counter);
+  auto points =
+      family("points_total", "Points used: free ones when a call is forwarded, billable ones when it has succeeded.",
+             MetricType::Counter);
   auto in_flight = family("in_flight", "Calls in flight, paid or free.", MetricType::Gauge);
   auto connections = family("upstream_connections", "Connections to upstreams, active or idle.", MetricType::Gauge);
-  auto request =
-      family("request_duration_seconds", "From a request's whole head to its answer's last byte.", MetricType::Histogram);
+  auto request = family("request_duration_seconds", "From a request's whole head to its answer's last byte.",
+                        MetricType::Histogram);
   auto overhead =
       family("overhead_seconds", "Time of a call in the gateway less the upstream's.", MetricType::Histogram);
   auto upstream =

@@ -2,6 +2,7 @@
 // reading is the collector's.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -20,8 +21,8 @@ class Recorder {
   // The slot for calls of `subscription` admitted in `hour`, or nullptr: the journal is full, refuse the call.
   // A clock that steps back keeps counting into the later hour, since slots of hours gone by may be recycled.
   [[nodiscard]] Slot* slot(std::uint32_t subscription, Hour hour) noexcept {
-    if (hour < latest_) hour = latest_;
-    latest_ = hour;
+    advance(hour);
+    hour = latest();
     if (subscription >= current_.size()) grow(subscription);
     Current& current = current_[subscription];
     // Compare our own note of the hour, not the slot's: the slot may belong to somebody else by now.
@@ -29,6 +30,16 @@ class Recorder {
       current = {journal_.take(subscription, hour), hour};
     }
     return current.slot;
+  }
+
+  // This worker will not count into an hour before this one any more. Any thread.
+  [[nodiscard]] Hour latest() const noexcept { return {latest_.load(std::memory_order_acquire)}; }
+
+  // The hour has come, whether or not there are calls: an idle worker must not hold back the collector.
+  void advance(Hour hour) noexcept {
+    if (hour.since_epoch > latest_.load(std::memory_order_relaxed)) {
+      latest_.store(hour.since_epoch, std::memory_order_release);
+    }
   }
 
   // The call goes to an upstream: from here on its free points are used, even if this process dies.
@@ -52,7 +63,7 @@ class Recorder {
 
   // A clock that was set back by hand while nothing had been counted: hours may start again.
   void forget_hours() noexcept {
-    latest_ = Hour{};
+    latest_.store(0, std::memory_order_release);
     current_.clear();
   }
 
@@ -65,7 +76,9 @@ class Recorder {
   void grow(std::uint32_t subscription) { current_.resize(std::size_t{subscription} * 2 + 64); }
 
   Journal& journal_;
-  Hour latest_{};
+  // Written by this worker, read by the collector before it recycles. Release/acquire: whoever sees the later hour
+  // sees the calls that were begun before it, and so that their slots are still open.
+  std::atomic<std::int32_t> latest_{0};
   std::vector<Current> current_;  // by subscription number
 };
 

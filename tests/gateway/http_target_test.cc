@@ -39,20 +39,20 @@ TEST(Target, MayBeAbsoluteOverHttp) {
 
 TEST(Target, ThatCouldBeReadInTwoWaysIsRefused) {
   for (const char* text :
-       {"",       "*",      "a",         "a/b",       "?a",        "//",        "//a",      "/a//b",
-        "/a/b//", "/.",     "/..",       "/./",       "/a/.",      "/a/..",     "/a/./b",   "/a/../b",
-        "/%2e",   "/%2E",   "/a/%2e%2e", "/a/%2e.",   "/a/.%2E/b", "/a/..;x",   "/a/.;x/b", "/a/%2e%2e;/b",
-        "/a%2fb", "/a%2Fb", "/a%5cb",    "/a%5Cb",    "/a%00",     "/a%0d%0ab", "/a%1f",    "/a%7f",
-        "/a%",    "/a%4",   "/a%4g",     "/a%g4",     "/a\\b",     "/a#b",      "/a?b#c",   "/a b",
-        "/a\tb",  "/a\x01", "/a\x7f",    "/\xc3\xa9", "/a?\xff",   "/a?%zz",    "/a?%4",    "/a?%"}) {
+       {"",          "*",         "a",         "a/b",     "?a",       "//",           "//a",     "/a//b", "/a/b//",
+        "/.",        "/..",       "/./",       "/a/.",    "/a/..",    "/a/./b",       "/a/../b", "/%2e",  "/%2E",
+        "/a/%2e%2e", "/a/%2e.",   "/a/.%2E/b", "/a/..;x", "/a/.;x/b", "/a/%2e%2e;/b", "/%41",    "/a%7e", "/a;x=1",
+        "/a%2fb",    "/a%2Fb",    "/a%5cb",    "/a%5Cb",  "/a%00",    "/a%0d%0ab",    "/a%1f",   "/a%7f", "/a%",
+        "/a%4",      "/a%4g",     "/a%g4",     "/a\\b",   "/a#b",     "/a?b#c",       "/a b",    "/a\tb", "/a\x01",
+        "/a\x7f",    "/\xc3\xa9", "/a?\xff",   "/a?%zz",  "/a?%4",    "/a?%"}) {
     EXPECT_FALSE(parse_target(text).has_value()) << text;
   }
   EXPECT_FALSE(parse_target(std::string_view("/a\0b", 4)).has_value());
 }
 
 TEST(Target, WithDotsInsideASegmentIsAPlainPath) {
-  for (const char* text : {"/", "/a.b", "/...", "/a..b", "/.well-known", "/a/", "/a/..b", "/a/b..", "/%41", "/a;x=1",
-                           "/a%20b", "/a?b=../..&c=//&d=%2e%2e%2f%00", "/%E4%BD%A0"}) {
+  for (const char* text : {"/", "/a.b", "/...", "/a..b", "/.well-known", "/a/", "/a/..b", "/a/b..", "/a%20b",
+                           "/a?b=../..&c=//&d=%2e%2e%2f%00", "/%E4%BD%A0"}) {
     EXPECT_TRUE(parse_target(text).has_value()) << text;
   }
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -88,7 +89,7 @@ class World {
   JournalFile file_;
   Receiver receiver_;
   std::unique_ptr<Journal> journal_;
-  std::vector<Recorder> workers_;
+  std::deque<Recorder> workers_;
   std::unique_ptr<Collector> collector_;
   std::vector<Open> open_;
   UsageBook truth_;
