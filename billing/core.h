@@ -21,6 +21,7 @@
 #include "base/ids.h"
 #include "billing/catalog.h"
 #include "billing/plan.h"
+#include "billing/shown.h"
 #include "meter/report.h"
 
 namespace tollgate::billing {
@@ -32,8 +33,6 @@ struct ServiceRow;
 struct SubscriptionRow;
 
 // ---- What the traffic needs to know (published after each commit, and all of it at start) ----
-
-enum class SubscriptionState { free, paid, arrears };  // domain.md sections 1, 4 and 7
 
 struct PackWindow {  // a QPS pack as the limiter sees it: active for starts_at <= now < ends_at
   WallTime starts_at;
@@ -74,95 +73,12 @@ class EntitlementSink {
   virtual void key_added(const KeyRecord&) = 0;
   virtual void key_revoked(const Sha256& hash) = 0;
   virtual void subscription_changed(const SubscriptionRecord&) = 0;
+  // A period of the subscription's free quota (day, month) began, or a migration changed the quota: what is left now is
+  // `points`, whatever was left before.
+  virtual void free_quota_began(std::uint32_t subscription, Points points) { (void)subscription, (void)points; }
   // Free points used according to another gateway or an import: take them from what is left here. Only points of
   // the current period of the free quota are told (a plan of `once` has one period).
   virtual void free_points_used_elsewhere(std::uint32_t subscription, Points points) = 0;
-};
-
-// ---- What the admin API shows ----
-
-struct Account {
-  std::string id;
-  std::string name;
-  bool in_arrears = false;
-  MicroYuan cash;
-  MicroYuan vouchers;  // unexpired
-  WallTime created_at;
-};
-
-struct Key {
-  std::string id;
-  std::string name;
-  WallTime created_at;
-  std::optional<WallTime> expires_at;
-};
-
-struct NewKey {
-  Key key;
-  std::string secret;  // shown once
-};
-
-enum class DepositKind { cash, voucher };
-
-struct QpsPack {
-  std::string id;
-  std::int32_t qps = 0;
-  bool unlimited = false;
-  WallTime starts_at;
-  WallTime ends_at;
-  MicroYuan price;
-  WallTime bought_at;
-};
-
-struct Subscription {
-  std::uint32_t number = 0;
-  std::string account;
-  std::string service;
-  SubscriptionState state = SubscriptionState::free;
-  bool paid = false;  // as the operator set it, whatever the account's state
-  std::string plan;
-  std::int32_t guarantee = 0;  // now; 0 unless paid
-  Points free_points_left;     // never below 0
-  Points month_points;         // tier position of the current month
-  std::vector<QpsPack> qps_packs;  // those not ended yet
-  WallTime created_at;
-};
-
-struct UsageRow {
-  std::string service;
-  Hour hour;
-  meter::UsageTotals totals;  // summed over gateways and epochs
-  Points settled;             // billable points already settled
-};
-
-struct Transfer {  // a row of the ledger, both its sides at once; immutable
-  std::int64_t id = 0;
-  WallTime at;
-  std::string debit;   // ledger account, e.g. "external:deposits"
-  std::string credit;  // ledger account, e.g. "cash:acme"; a customer's balance is its credits less its debits
-  MicroYuan amount;    // always > 0
-  std::string reason;  // deposit, qps_pack, ...
-  std::string reference;  // id of what caused it
-};
-
-struct Invariant {
-  std::string name;
-  std::int64_t left = 0;   // the two sums that must agree
-  std::int64_t right = 0;
-  bool ok = false;
-};
-
-// A usage line of a report that names its subscription, as it comes in over the API.
-struct NamedUsage {
-  std::string account;
-  std::string service;
-  Hour hour;
-  meter::UsageTotals totals;
-};
-
-struct StoredAnswer {
-  int status = 0;
-  std::string body;
 };
 
 template <class T>
@@ -184,6 +100,8 @@ inline constexpr std::chrono::hours kPackLengthMax{366 * 24};
 inline constexpr std::chrono::minutes kPackStartLateness{5};
 inline constexpr std::int64_t kUsageTotalMax = std::int64_t{1} << 53;
 inline constexpr std::size_t kIdempotencyKeyBytesMax = 255;
+inline constexpr std::int64_t kHourPointsMax = 1'000'000'000'000'000;  // settled at once of one subscription and hour
+inline constexpr std::int32_t kNotificationAttemptsMax = 100;          // with the pauses of mark_failed, four days
 
 class Core {
  public:
@@ -237,6 +155,41 @@ class Core {
   // too_many_packs, not_sold (no price for the model), plan_not_sold, balance_short.
   Result<QpsPack> buy_qps_pack(std::string_view account, std::string_view service, std::int32_t qps, bool unlimited,
                                WallTime starts_at, WallTime ends_at);
+
+  // Prepaid points or calls, paid from cash at once. Faults beyond the fields, in this order: not_sold or plan_not_sold
+  // (gone; for packages not_sold is a conflict), not_paid, arrears and balance_short (payment_required).
+  Result<Package> buy_package(std::string_view account, std::string_view service, Points points);
+  Result<CountPack> buy_count_pack(std::string_view account, std::string_view service, std::int64_t calls);
+  // From the next Beijing hour on, `plan` is what the subscription is charged by. Faults: plan_unchanged,
+  // migration_pending (another plan was asked for this hour), plan_not_sold, not_sold. The same again is no fault.
+  Result<Migration> migrate(std::string_view account, std::string_view service, std::string_view plan);
+
+  // -- settlement and what falls due
+  // Runs what fell due up to `now`, in order: at every Beijing hour boundary the settlements of the hours that ended,
+  // arrears and reminders; the migrations and free quota periods that begin there. Decisions read the instant that is
+  // being run, never the clock. To be called with usage collected, whenever time has passed; a repetition does nothing.
+  // A fault: the store failed, and what is not done yet stays due.
+  Result<DueRun> run_due(WallTime now);
+  // The same in bounded pieces, so that other work on the thread gets its turn: one boundary, or a part of one with very
+  // many accounts. `true` while there is more to do.
+  Result<bool> run_due_piece(WallTime now, DueRun& run);
+  Result<SettlementStatus> settlement_status();
+
+  // -- bills and quotes
+  Result<Bill> bill(std::string_view account, Month month);
+  Result<Explanation> explain_transfer(std::string_view account, std::int64_t transfer);
+  Result<Explanation> explain_line(std::string_view account, Month month, std::string_view line_id);
+  // What `points` or `calls` (exactly one of them) would cost pay-as-you-go, with `month_points` charged before. Without
+  // `plan`, by the plan of new subscriptions. Faults name model, points, calls, month_points or plan.
+  Result<Quote> quote(std::string_view model, std::optional<Points> points, std::optional<std::int64_t> calls,
+                      Points month_points, std::optional<std::string> plan);
+
+  // -- notifications: the durable outbox. Whoever delivers asks for those due, and marks each.
+  Result<std::vector<Notification>> due_notifications(WallTime now, int limit);  // pending, by number
+  Result<void> mark_delivered(std::int64_t number, WallTime now);
+  // The next attempt is after 2^attempts x 5 s, at most an hour; after kNotificationAttemptsMax the state is failed.
+  Result<void> mark_failed(std::int64_t number, WallTime now, std::string_view error);
+  Result<Page<Notification>> notifications(std::optional<std::string> after, int limit);  // all, oldest first
 
   // -- usage
   // Larger than any given out before, and durable. 0, which is never an epoch: `gateway` is no id, or the store
