@@ -31,6 +31,10 @@ struct AccountRow;
 struct KeyRow;
 struct ServiceRow;
 struct SubscriptionRow;
+struct OpenUsage;
+struct DueWork;
+struct UnsettledRow;
+struct MigrationRow;
 
 // ---- What the traffic needs to know (published after each commit, and all of it at start) ----
 
@@ -107,13 +111,15 @@ class Core {
  public:
   // `clock` is the wall clock of all decisions; `sink` hears of every change. All must outlive the core.
   Core(Store& store, const Catalog& catalog, const std::vector<Plan>& plans, const Clock& clock, EntitlementSink& sink);
+  ~Core();
 
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
   // Tells the sink everything there is. To be called once, before traffic. A fault: the store cannot be read, or
   // catalogue and plans lack something that a stored service or subscription refers to (codes model_missing and
-  // plan_missing); traffic must not start then.
+  // plan_missing), or a plan in use says something else than it did (plan_changed, with the differences). Traffic
+  // must not start then.
   Result<void> publish_all();
 
   [[nodiscard]] const Catalog& catalog() const noexcept { return catalog_; }
@@ -187,7 +193,7 @@ class Core {
   // -- notifications: the durable outbox. Whoever delivers asks for those due, and marks each.
   Result<std::vector<Notification>> due_notifications(WallTime now, int limit);  // pending, by number
   Result<void> mark_delivered(std::int64_t number, WallTime now);
-  // The next attempt is after 2^attempts x 5 s, at most an hour; after kNotificationAttemptsMax the state is failed.
+  // The next attempt is after 5 s, doubled with each failure up to an hour; after kNotificationAttemptsMax the state is failed.
   Result<void> mark_failed(std::int64_t number, WallTime now, std::string_view error);
   Result<Page<Notification>> notifications(std::optional<std::string> after, int limit);  // all, oldest first
 
@@ -226,6 +232,9 @@ class Core {
  private:
   using Event = std::function<void(EntitlementSink&)>;
 
+  // The instant that is being run by run_due(), or the clock's. Nothing else here asks the clock.
+  [[nodiscard]] WallTime now() const noexcept { return running_at_.value_or(clock_.now()); }
+
   // The one way to the store: every public method does its reading and writing inside. Nested calls join.
   Result<void> run(const std::function<Result<void>()>& body);
   template <class Body>
@@ -259,6 +268,42 @@ class Core {
   std::optional<std::pair<Hour, Hour>> free_quota_hours(const SubscriptionRow& row);
   void publish_subscriptions_of(std::string_view account);
 
+  // -- plans: core_plans.cc
+  Result<void> check_pinned_plans();
+  void pin(const Plan& plan);
+  // `plan` can charge the calls of `service`: it has tiers, or a price per call of the model.
+  bool prices(const Plan& plan, const ServiceRow& service) const noexcept;
+  void apply(const MigrationRow& migration);
+  void begin_free_quota_period(const SubscriptionRow& row);
+  void grant_free_points(std::uint32_t subscription, Points points, std::string_view plan);
+
+  // -- purchases: core_purchases.cc
+  // The first fault that any purchase of a subscription has, whatever is bought.
+  Result<void> check_buyer(const SubscriptionRow& row, MicroYuan price);
+
+  // -- settlement: core_due.cc and core_settle.cc
+  std::optional<WallTime> next_boundary(WallTime now);
+  std::optional<WallTime> next_quota_period(WallTime after);
+  Result<bool> run_piece(WallTime now, DueRun& run);
+  void finish_boundary(WallTime at);
+  Result<void> settle_account(const OpenUsage* begin, const OpenUsage* end, DueRun& run);
+  // What an hour settled: billable points, and the money they cost.
+  struct SettledHour { Points billable; MicroYuan amount; };
+  Result<SettledHour> settle_hour(const OpenUsage& usage);
+  // Who pays for the billable points of `settlement`: fills parts, month points and amount. Writes nothing.
+  struct Payment { std::int64_t call_remainder = 0; };
+  Result<Payment> pay_from(const SubscriptionRow& row, const ServiceRow& service, const Plan& plan, Settlement& settlement);
+  Result<std::int64_t> pay_by_call(const SubscriptionRow& row, const CallPrice& price, Points cost,
+                                   Settlement& settlement);
+  Result<void> pay_by_point(const SubscriptionRow& row, const Plan& plan, Points cost, Settlement& settlement);
+  void post_settlement(const SubscriptionRow& row, const Settlement& settlement);
+  void post_money(const Settlement& settlement);
+
+  // -- arrears and reminders: core_notifications.cc
+  void after_settlement(std::string_view account, bool was_in_arrears, bool billable);
+  void rearm_reminders(std::string_view account);
+  void notify(NotificationKind kind, std::string_view account, std::optional<std::int64_t> hours_left);
+
   struct MergeEntry {
     std::uint32_t subscription = 0;
     Hour hour;
@@ -277,6 +322,8 @@ class Core {
   EntitlementSink& sink_;
   std::vector<Event> events_;  // of the open transaction
   int depth_ = 0;              // of nested calls of run()
+  std::optional<WallTime> running_at_;
+  std::unique_ptr<DueWork> due_;  // between two pieces of one boundary; only a saving, the store knows what is open
 };
 
 }  // namespace tollgate::billing

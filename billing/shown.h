@@ -158,6 +158,7 @@ struct Settlement {
   Points free_points;      // what this revision settled, by kind
   Points billable_points;
   std::int64_t calls_unmetered = 0;
+  Points unmetered_points;  // that those calls would have cost, and did not
   Points month_points_before;  // the tier position of the hour's month
   Points month_points_after;
   MicroYuan amount;
