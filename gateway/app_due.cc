@@ -38,8 +38,8 @@ void Serve::schedule_due() {
   due_timer_->expires_after(kLookEvery);
   due_timer_->async_wait([this](const error_code& error) {
     if (error) return;
+    schedule_due();  // first: whatever goes wrong in a look, there is a next one
     look_for_due();
-    schedule_due();
   });
 }
 
@@ -48,22 +48,23 @@ void Serve::look_for_due() {
   const Hour hour = hour_of(plane_->clock.now());
   if (due_running_ || hour == due_hour_) return;
   collect_usage();  // so that what was used up to the hour's end is settled with it
-  due_running_ = true;
   due_run_ = {};
   run_due_slice(plane_->clock.now());
 }
 
 void Serve::run_due_slice(WallTime now) {
+  due_running_ = false;
   if (stop_due_) return;
   const auto more = core_->run_due_piece(now, due_run_);
   if (more.has_error()) {  // still due: the next look tries again
     spdlog::error("settlement: {}", more.error().message);
-    due_running_ = false;
     return;
   }
   // Posted, not looped: what came in meanwhile goes first.
-  if (*more) return billing_->post([this, now] { run_due_slice(now); });
-  due_running_ = false;
+  if (*more) {
+    due_running_ = true;
+    return billing_->post([this, now] { run_due_slice(now); });
+  }
   due_hour_ = hour_of(now);
   end_of_due(due_run_);
 }
