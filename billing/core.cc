@@ -16,6 +16,8 @@ Core::Core(Store& store, const Catalog& catalog, const std::vector<Plan>& plans,
   TOLLGATE_CHECK(!plans_.empty());  // check_plans
 }
 
+Core::~Core() = default;
+
 Result<void> Core::run(const std::function<Result<void>()>& body) {
   // Events leave only after the outermost commit; those of a part that was taken back never do.
   struct Scope {
@@ -52,15 +54,11 @@ Result<void> Core::publish_all() {
       }
       after = rows.back().id;
     }
+    if (auto checked = check_pinned_plans(); checked.has_error()) return checked;
     for (const auto& row : store_.all_keys()) {
       publish([key = KeyRecord{row.hash, row.account, row.expires_at}](EntitlementSink& sink) { sink.key_added(key); });
     }
     for (const auto& row : store_.all_subscriptions()) {
-      if (find_plan(row.plan) == nullptr) {
-        return Fault{FaultKind::unavailable, "plan_missing",
-                     fmt::format("subscription {} of '{}' is pinned to plan '{}', which is not configured", row.number,
-                                 row.account, row.plan), {}};
-      }
       publish([changed = record(row)](EntitlementSink& sink) { sink.subscription_changed(changed); });
     }
     return {};
@@ -121,7 +119,7 @@ Result<StoredAnswer> Core::once(std::string_view key, std::string_view fingerpri
       return Fault{FaultKind::conflict, "refused", "", {}};  // takes back what `work` wrote; never leaves this function
     });
     const bool decision = answer.status == 402 || answer.status == 409 || answer.status == 410;
-    if (kept.has_value() || decision) store_.insert_answer({std::string(key), print, answer, clock_.now()});
+    if (kept.has_value() || decision) store_.insert_answer({std::string(key), print, answer, now()});
     return answer;
   });
 }

@@ -21,6 +21,7 @@
 #include "base/ids.h"
 #include "billing/catalog.h"
 #include "billing/plan.h"
+#include "billing/shown.h"
 #include "meter/report.h"
 
 namespace tollgate::billing {
@@ -30,10 +31,12 @@ struct AccountRow;
 struct KeyRow;
 struct ServiceRow;
 struct SubscriptionRow;
+struct OpenUsage;
+struct DueWork;
+struct UnsettledRow;
+struct MigrationRow;
 
 // ---- What the traffic needs to know (published after each commit, and all of it at start) ----
-
-enum class SubscriptionState { free, paid, arrears };  // domain.md sections 1, 4 and 7
 
 struct PackWindow {  // a QPS pack as the limiter sees it: active for starts_at <= now < ends_at
   WallTime starts_at;
@@ -74,95 +77,12 @@ class EntitlementSink {
   virtual void key_added(const KeyRecord&) = 0;
   virtual void key_revoked(const Sha256& hash) = 0;
   virtual void subscription_changed(const SubscriptionRecord&) = 0;
+  // A period of the subscription's free quota (day, month) began, or a migration changed the quota: what is left now is
+  // `points`, whatever was left before.
+  virtual void free_quota_began(std::uint32_t subscription, Points points) { (void)subscription, (void)points; }
   // Free points used according to another gateway or an import: take them from what is left here. Only points of
   // the current period of the free quota are told (a plan of `once` has one period).
   virtual void free_points_used_elsewhere(std::uint32_t subscription, Points points) = 0;
-};
-
-// ---- What the admin API shows ----
-
-struct Account {
-  std::string id;
-  std::string name;
-  bool in_arrears = false;
-  MicroYuan cash;
-  MicroYuan vouchers;  // unexpired
-  WallTime created_at;
-};
-
-struct Key {
-  std::string id;
-  std::string name;
-  WallTime created_at;
-  std::optional<WallTime> expires_at;
-};
-
-struct NewKey {
-  Key key;
-  std::string secret;  // shown once
-};
-
-enum class DepositKind { cash, voucher };
-
-struct QpsPack {
-  std::string id;
-  std::int32_t qps = 0;
-  bool unlimited = false;
-  WallTime starts_at;
-  WallTime ends_at;
-  MicroYuan price;
-  WallTime bought_at;
-};
-
-struct Subscription {
-  std::uint32_t number = 0;
-  std::string account;
-  std::string service;
-  SubscriptionState state = SubscriptionState::free;
-  bool paid = false;  // as the operator set it, whatever the account's state
-  std::string plan;
-  std::int32_t guarantee = 0;  // now; 0 unless paid
-  Points free_points_left;     // never below 0
-  Points month_points;         // tier position of the current month
-  std::vector<QpsPack> qps_packs;  // those not ended yet
-  WallTime created_at;
-};
-
-struct UsageRow {
-  std::string service;
-  Hour hour;
-  meter::UsageTotals totals;  // summed over gateways and epochs
-  Points settled;             // billable points already settled
-};
-
-struct Transfer {  // a row of the ledger, both its sides at once; immutable
-  std::int64_t id = 0;
-  WallTime at;
-  std::string debit;   // ledger account, e.g. "external:deposits"
-  std::string credit;  // ledger account, e.g. "cash:acme"; a customer's balance is its credits less its debits
-  MicroYuan amount;    // always > 0
-  std::string reason;  // deposit, qps_pack, ...
-  std::string reference;  // id of what caused it
-};
-
-struct Invariant {
-  std::string name;
-  std::int64_t left = 0;   // the two sums that must agree
-  std::int64_t right = 0;
-  bool ok = false;
-};
-
-// A usage line of a report that names its subscription, as it comes in over the API.
-struct NamedUsage {
-  std::string account;
-  std::string service;
-  Hour hour;
-  meter::UsageTotals totals;
-};
-
-struct StoredAnswer {
-  int status = 0;
-  std::string body;
 };
 
 template <class T>
@@ -184,18 +104,22 @@ inline constexpr std::chrono::hours kPackLengthMax{366 * 24};
 inline constexpr std::chrono::minutes kPackStartLateness{5};
 inline constexpr std::int64_t kUsageTotalMax = std::int64_t{1} << 53;
 inline constexpr std::size_t kIdempotencyKeyBytesMax = 255;
+inline constexpr std::int64_t kHourPointsMax = 1'000'000'000'000'000;  // settled at once of one subscription and hour
+inline constexpr std::int32_t kNotificationAttemptsMax = 100;          // with the pauses of mark_failed, four days
 
 class Core {
  public:
   // `clock` is the wall clock of all decisions; `sink` hears of every change. All must outlive the core.
   Core(Store& store, const Catalog& catalog, const std::vector<Plan>& plans, const Clock& clock, EntitlementSink& sink);
+  ~Core();
 
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
   // Tells the sink everything there is. To be called once, before traffic. A fault: the store cannot be read, or
   // catalogue and plans lack something that a stored service or subscription refers to (codes model_missing and
-  // plan_missing); traffic must not start then.
+  // plan_missing), or a plan in use says something else than it did (plan_changed, with the differences). Traffic
+  // must not start then.
   Result<void> publish_all();
 
   [[nodiscard]] const Catalog& catalog() const noexcept { return catalog_; }
@@ -238,6 +162,41 @@ class Core {
   Result<QpsPack> buy_qps_pack(std::string_view account, std::string_view service, std::int32_t qps, bool unlimited,
                                WallTime starts_at, WallTime ends_at);
 
+  // Prepaid points or calls, paid from cash at once. Faults beyond the fields, in this order: not_sold or plan_not_sold
+  // (gone; for packages not_sold is a conflict), not_paid, arrears and balance_short (payment_required).
+  Result<Package> buy_package(std::string_view account, std::string_view service, Points points);
+  Result<CountPack> buy_count_pack(std::string_view account, std::string_view service, std::int64_t calls);
+  // From the next Beijing hour on, `plan` is what the subscription is charged by. Faults: plan_unchanged,
+  // migration_pending (another plan was asked for this hour), plan_not_sold, not_sold. The same again is no fault.
+  Result<Migration> migrate(std::string_view account, std::string_view service, std::string_view plan);
+
+  // -- settlement and what falls due
+  // Runs what fell due up to `now`, in order: at every Beijing hour boundary the settlements of the hours that ended,
+  // arrears and reminders; the migrations and free quota periods that begin there. Decisions read the instant that is
+  // being run, never the clock. To be called with usage collected, whenever time has passed; a repetition does nothing.
+  // A fault: the store failed, and what is not done yet stays due.
+  Result<DueRun> run_due(WallTime now);
+  // The same in bounded pieces, so that other work on the thread gets its turn: one boundary, or a part of one with very
+  // many accounts. `true` while there is more to do.
+  Result<bool> run_due_piece(WallTime now, DueRun& run);
+  Result<SettlementStatus> settlement_status();
+
+  // -- bills and quotes
+  Result<Bill> bill(std::string_view account, Month month);
+  Result<Explanation> explain_transfer(std::string_view account, std::int64_t transfer);
+  Result<Explanation> explain_line(std::string_view account, Month month, std::string_view line_id);
+  // What `points` or `calls` (exactly one of them) would cost pay-as-you-go, with `month_points` charged before. Without
+  // `plan`, by the plan of new subscriptions. Faults name model, points, calls, month_points or plan.
+  Result<Quote> quote(std::string_view model, std::optional<Points> points, std::optional<std::int64_t> calls,
+                      Points month_points, std::optional<std::string> plan);
+
+  // -- notifications: the durable outbox. Whoever delivers asks for those due, and marks each.
+  Result<std::vector<Notification>> due_notifications(WallTime now, int limit);  // pending, by number
+  Result<void> mark_delivered(std::int64_t number, WallTime now);
+  // The next attempt is after 5 s, doubled with each failure up to an hour; after kNotificationAttemptsMax the state is failed.
+  Result<void> mark_failed(std::int64_t number, WallTime now, std::string_view error);
+  Result<Page<Notification>> notifications(std::optional<std::string> after, int limit);  // all, oldest first
+
   // -- usage
   // Larger than any given out before, and durable. 0, which is never an epoch: `gateway` is no id, or the store
   // refused.
@@ -273,6 +232,9 @@ class Core {
  private:
   using Event = std::function<void(EntitlementSink&)>;
 
+  // The instant that is being run by run_due(), or the clock's. Nothing else here asks the clock.
+  [[nodiscard]] WallTime now() const noexcept { return running_at_.value_or(clock_.now()); }
+
   // The one way to the store: every public method does its reading and writing inside. Nested calls join.
   Result<void> run(const std::function<Result<void>()>& body);
   template <class Body>
@@ -306,6 +268,42 @@ class Core {
   std::optional<std::pair<Hour, Hour>> free_quota_hours(const SubscriptionRow& row);
   void publish_subscriptions_of(std::string_view account);
 
+  // -- plans: core_plans.cc
+  Result<void> check_pinned_plans();
+  void pin(const Plan& plan);
+  // `plan` can charge the calls of `service`: it has tiers, or a price per call of the model.
+  bool prices(const Plan& plan, const ServiceRow& service) const noexcept;
+  void apply(const MigrationRow& migration);
+  void begin_free_quota_period(const SubscriptionRow& row);
+  void grant_free_points(std::uint32_t subscription, Points points, std::string_view plan);
+
+  // -- purchases: core_purchases.cc
+  // The first fault that any purchase of a subscription has, whatever is bought.
+  Result<void> check_buyer(const SubscriptionRow& row, MicroYuan price);
+
+  // -- settlement: core_due.cc and core_settle.cc
+  std::optional<WallTime> next_boundary(WallTime now);
+  std::optional<WallTime> next_quota_period(WallTime after);
+  Result<bool> run_piece(WallTime now, DueRun& run);
+  void finish_boundary(WallTime at);
+  Result<void> settle_account(const OpenUsage* begin, const OpenUsage* end, DueRun& run);
+  // What an hour settled: billable points, and the money they cost.
+  struct SettledHour { Points billable; MicroYuan amount; };
+  Result<SettledHour> settle_hour(const OpenUsage& usage);
+  // Who pays for the billable points of `settlement`: fills parts, month points and amount. Writes nothing.
+  struct Payment { std::int64_t call_remainder = 0; };
+  Result<Payment> pay_from(const SubscriptionRow& row, const ServiceRow& service, const Plan& plan, Settlement& settlement);
+  Result<std::int64_t> pay_by_call(const SubscriptionRow& row, const CallPrice& price, Points cost,
+                                   Settlement& settlement);
+  Result<void> pay_by_point(const SubscriptionRow& row, const Plan& plan, Points cost, Settlement& settlement);
+  void post_settlement(const SubscriptionRow& row, const Settlement& settlement);
+  void post_money(const Settlement& settlement);
+
+  // -- arrears and reminders: core_notifications.cc
+  void after_settlement(std::string_view account, bool was_in_arrears, bool billable);
+  void rearm_reminders(std::string_view account);
+  void notify(NotificationKind kind, std::string_view account, std::optional<std::int64_t> hours_left);
+
   struct MergeEntry {
     std::uint32_t subscription = 0;
     Hour hour;
@@ -324,6 +322,8 @@ class Core {
   EntitlementSink& sink_;
   std::vector<Event> events_;  // of the open transaction
   int depth_ = 0;              // of nested calls of run()
+  std::optional<WallTime> running_at_;
+  std::unique_ptr<DueWork> due_;  // between two pieces of one boundary; only a saving, the store knows what is open
 };
 
 }  // namespace tollgate::billing

@@ -60,7 +60,7 @@ Account Core::shown(const AccountRow& row) {
   account.name = row.name;
   account.cash = store_.balance("cash:" + row.id);
   account.in_arrears = account.cash < MicroYuan();
-  account.vouchers = store_.unexpired_vouchers(row.id, clock_.now());
+  account.vouchers = store_.unexpired_vouchers(row.id, now());
   account.created_at = row.created_at;
   return account;
 }
@@ -72,7 +72,7 @@ Result<Core::PutAccount> Core::put_account(std::string_view id, std::string_view
     auto row = store_.find_account(id);
     const bool created = !row;
     if (created) {
-      row = AccountRow{std::string(id), std::string(name), clock_.now()};
+      row = AccountRow{std::string(id), std::string(name), now()};
       store_.insert_account(*row);
     } else if (row->name != name) {
       row->name = name;
@@ -120,7 +120,7 @@ Result<NewKey> Core::create_key(std::string_view account, std::string_view name,
   return in_transaction([&]() -> Result<NewKey> {
     if (auto found = need_account(account); found.has_error()) return found.error();
     if (auto checked = check_name(name, 0); checked.has_error()) return checked.error();
-    const WallTime now = clock_.now();
+    const WallTime now = this->now();
     if (expires_at && *expires_at <= now) return invalid("expires_at", "a key must expire in the future");
     std::string secret = make_api_key();
     const KeyRow row{random_id("key"), std::string(account), std::string(name), sha256(secret), now, expires_at};
@@ -141,7 +141,7 @@ Result<Page<Key>> Core::keys(std::string_view account, std::optional<std::string
 Result<void> Core::revoke_key(std::string_view account, std::string_view key_id) {
   return run([&]() -> Result<void> {
     if (auto found = need_account(account); found.has_error()) return found.error();
-    const auto hash = store_.revoke_key(account, key_id, clock_.now());
+    const auto hash = store_.revoke_key(account, key_id, now());
     if (!hash) {
       return Fault{FaultKind::not_found, "key_not_found",
                    fmt::format("account '{}' has no key '{}'", account, key_id), {}};

@@ -28,7 +28,7 @@ Result<Core::Deposited> Core::deposit(std::string_view account, MicroYuan amount
   return in_transaction([&]() -> Result<Deposited> {
     auto row = need_account(account);
     if (row.has_error()) return row.error();
-    const WallTime now = clock_.now();
+    const WallTime now = this->now();
     const bool voucher = kind == DepositKind::voucher;
     if (amount <= MicroYuan() || amount > kDepositMax) {
       return invalid("amount", fmt::format("a deposit is more than 0 and at most {} yuan", format_yuan(kDepositMax)));
@@ -50,6 +50,7 @@ Result<Core::Deposited> Core::deposit(std::string_view account, MicroYuan amount
     if (voucher && debt > MicroYuan()) {
       store_.post(account, {0, now, credited, cash, std::min(amount, debt), "debt", id});
     }
+    rearm_reminders(account);
     if (debt > MicroYuan() && !in_arrears(account)) publish_subscriptions_of(account);
     return Deposited{id, shown(*row)};
   });
@@ -72,7 +73,7 @@ Result<Page<Transfer>> Core::transfers(std::string_view account, std::optional<s
 }
 
 Result<void> Core::check_pack_window(WallTime starts_at, WallTime ends_at) {
-  const WallTime now = clock_.now();
+  const WallTime now = this->now();
   if (starts_at < now - kPackStartLateness) {
     return invalid("starts_at", fmt::format("a pack starts in the future, or at most {} minutes ago",
                                             kPackStartLateness.count()));
@@ -95,9 +96,7 @@ Result<QpsPack> Core::buy_qps_pack(std::string_view account, std::string_view se
     if (row.has_error()) return row.error();
     const auto model = need_service(service);
     if (model.has_error()) return model.error();
-    const WallTime now = clock_.now();
-    if (!row->paid) return conflict("not_paid", "QPS packs are sold to paid subscriptions only");
-    if (in_arrears(account)) return conflict("arrears", "the account is in arrears");
+    const WallTime now = this->now();
     const Plan* plan = find_plan(row->plan);
     const QpsPackPrice* price = plan == nullptr ? nullptr : plan->qps_pack_price(model->model);
     if (price == nullptr) {
@@ -112,16 +111,11 @@ Result<QpsPack> Core::buy_qps_pack(std::string_view account, std::string_view se
     }
     const MicroYuan daily = unlimited ? price->unlimited : price->metered;
     const MicroYuan due = daily * qps * started_days(std::max(starts_at, now), ends_at);
-    const std::string cash = fmt::format("cash:{}", account);
-    if (const MicroYuan balance = store_.balance(cash); balance < due) {
-      return Fault{FaultKind::payment_required, "balance_short",
-                   fmt::format("the pack costs {} yuan and the cash balance is {} yuan", format_yuan(due),
-                               format_yuan(balance)), {}};
-    }
+    if (auto checked = check_buyer(*row, due); checked.has_error()) return checked.error();
 
     const QpsPack pack{random_id("pack"), qps, unlimited, starts_at, ends_at, due, now};
     store_.insert_qps_pack(row->number, pack);
-    store_.post(account, {0, now, cash, "income:qps_packs", due, "qps_pack", pack.id});
+    store_.post(account, {0, now, "cash:" + row->account, "income:qps_packs", due, "qps_pack", pack.id});
     publish([changed = record(*row)](EntitlementSink& sink) { sink.subscription_changed(changed); });
     return pack;
   });

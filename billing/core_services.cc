@@ -65,7 +65,7 @@ Result<void> Core::delete_service(std::string_view id) {
   return run([&]() -> Result<void> {
     auto row = need_service(id);
     if (row.has_error()) return row.error();
-    row->removed_at = clock_.now();
+    row->removed_at = now();
     store_.put_service(*row);
     publish([removed = row->id](EntitlementSink& sink) { sink.service_removed(removed); });
     return {};

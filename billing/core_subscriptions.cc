@@ -14,12 +14,10 @@ SubscriptionState Core::state(const SubscriptionRow& row) {
   return in_arrears(row.account) ? SubscriptionState::arrears : SubscriptionState::paid;
 }
 
-// No shipped plan has a period. When one has, the hourly work is to tell the sink at the Beijing midnight that a
-// period began (subscription_changed cannot: it must not undo what the traffic has counted since the last report).
 std::optional<std::pair<Hour, Hour>> Core::free_quota_hours(const SubscriptionRow& row) {
   const Plan* plan = find_plan(row.plan);
   if (plan == nullptr || plan->free_quota_period == FreeQuotaPeriod::once) return std::nullopt;
-  const WallTime now = clock_.now();
+  const WallTime now = this->now();
   if (plan->free_quota_period == FreeQuotaPeriod::day) {
     const WallTime midnight = begin_of_day(now);
     return std::pair(hour_of(midnight), hour_of(midnight + std::chrono::days(1)));
@@ -44,14 +42,14 @@ SubscriptionRecord Core::record(const SubscriptionRow& row) {
   record.state = state(row);
   record.free_points_left = free_points_left(row);
   if (!row.paid) return record;
-  for (const auto& pack : store_.qps_packs(row.number, clock_.now())) {
+  for (const auto& pack : store_.qps_packs(row.number, now())) {
     record.packs.push_back({pack.starts_at, pack.ends_at, pack.qps, pack.unlimited});
   }
   return record;
 }
 
 Subscription Core::shown(const SubscriptionRow& row) {
-  const WallTime now = clock_.now();
+  const WallTime now = this->now();
   Subscription subscription;
   subscription.number = row.number;
   subscription.account = row.account;
@@ -60,6 +58,12 @@ Subscription Core::shown(const SubscriptionRow& row) {
   subscription.paid = row.paid;
   subscription.plan = row.plan;
   subscription.free_points_left = free_points_left(row);
+  subscription.month_points = store_.month_points(row.number, month_of(now));
+  subscription.packages = store_.packages(row.number, now);
+  subscription.count_packs = store_.count_packs(row.number, WallTime::max());
+  if (const auto migration = store_.open_migration(row.number)) {
+    subscription.migration = Migration{migration->after, migration->from};
+  }
   subscription.qps_packs = store_.qps_packs(row.number, now);
   subscription.created_at = row.created_at;
   const auto service = store_.find_service(row.service);
@@ -84,9 +88,12 @@ Result<Core::PutSubscription> Core::put_subscription(std::string_view account, s
     if (plan && wanted == nullptr) return invalid("plan", fmt::format("there is no plan '{}'", *plan));
     if (created) {
       if (wanted == nullptr) wanted = &plans_.front();
-      if (!wanted->sold_at(clock_.now())) {
+      if (!wanted->sold_at(now())) {
         return Fault{FaultKind::gone, "plan_not_sold",
                      fmt::format("plan '{}' is no longer sold to new subscriptions", wanted->id), "plan"};
+      }
+      if (!prices(*wanted, *store_.find_service(service))) {
+        return invalid("plan", fmt::format("plan '{}' has no price for the service's model", wanted->id));
       }
       row.emplace();
       row->account = account;
@@ -94,8 +101,10 @@ Result<Core::PutSubscription> Core::put_subscription(std::string_view account, s
       row->paid = paid;
       row->plan = wanted->id;
       row->free_points_granted = wanted->free_quota;
-      row->created_at = clock_.now();
+      row->created_at = now();
       row->number = store_.insert_subscription(*row);
+      pin(*wanted);
+      grant_free_points(row->number, wanted->free_quota, wanted->id);
     } else {
       if (wanted != nullptr && wanted->id != row->plan) {
         return Fault{FaultKind::conflict, "plan_pinned",

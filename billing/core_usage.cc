@@ -67,7 +67,7 @@ std::uint32_t Core::open_epoch(std::string_view gateway) {
   std::uint32_t epoch = 0;
   const Result<void> outcome = run([&]() -> Result<void> {
     if (!is_valid_id(gateway)) return invalid("gateway", "a gateway's name is 1 to 63 of a-z, 0-9 and '-'");
-    epoch = store_.insert_epoch(gateway, clock_.now());
+    epoch = store_.insert_epoch(gateway, now());
     return {};
   });
   return outcome.has_value() ? epoch : 0;

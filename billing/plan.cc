@@ -40,7 +40,9 @@ void read_free_quota(YamlReader& reader, const YAML::Node& root, Plan& plan) {
 
 void read_tiers(YamlReader& reader, const YAML::Node& root, Plan& plan) {
   const auto nodes = reader.items(root, "tiers");
-  if (nodes.empty()) reader.fault(root, "tiers must have at least one tier");
+  if (nodes.empty() == !root["calls"].IsDefined()) {
+    reader.fault(root, "a plan must have tiers (charged by the point) or calls (charged by the call), one of them");
+  }
   std::int64_t below = 0;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     const bool last = i + 1 == nodes.size();
@@ -68,6 +70,30 @@ void read_packages(YamlReader& reader, const YAML::Node& root, Plan& plan) {
   }
 }
 
+void read_calls(YamlReader& reader, const YAML::Node& root, Plan& plan) {
+  std::set<std::string> models;
+  const auto nodes = reader.items(root, "calls");
+  if (nodes.empty() && root["calls"].IsDefined()) reader.fault(root["calls"], "calls must have at least one model");
+  for (const auto& node : nodes) {
+    if (!reader.check_map(node, "a price per call", {{"model"}, {"yuan_per_call"}, {"count_packs", false}})) continue;
+    CallPrice price;
+    price.model = reader.text(node, "model", kTextBytesMax).value_or("");
+    if (!price.model.empty() && !models.insert(price.model).second) {
+      reader.fault(node, fmt::format("model '{}' stands here twice", price.model));
+    }
+    price.per_call = reader.price(node, "yuan_per_call").value_or(MicroYuan());
+    for (const auto& pack : reader.items(node, "count_packs")) {
+      if (!reader.check_map(pack, "a count pack", {{"calls"}, {"price"}})) continue;
+      const auto calls = reader.integer(pack, "calls", 1, kPointsMax).value_or(1);
+      if (!price.count_packs.empty() && calls <= price.count_packs.back().calls) {
+        reader.fault(pack, "count packs must stand by rising calls");
+      }
+      price.count_packs.push_back({calls, reader.price(pack, "price").value_or(MicroYuan())});
+    }
+    plan.calls.push_back(std::move(price));
+  }
+}
+
 void read_qps_packs(YamlReader& reader, const YAML::Node& root, Plan& plan) {
   std::set<std::string> models;
   for (const auto& node : reader.items(root, "qps_packs")) {
@@ -89,11 +115,12 @@ Result<Plan> Plan::parse(std::string_view yaml, std::string_view source) {
   const YAML::Node root = reader.load(yaml);
   Plan plan;
   if (reader.clean() && reader.check_map(root, "the plan",
-                                         {{"id"}, {"title"}, {"free_quota"}, {"sold_until", false}, {"tiers"},
-                                          {"package_months", false}, {"packages", false}, {"qps_packs", false}})) {
+                                         {{"id"}, {"title"}, {"free_quota"}, {"sold_until", false}, {"tiers", false},
+                                          {"calls", false}, {"package_months", false}, {"packages", false}, {"qps_packs", false}})) {
     read_head(reader, root, plan);
     read_free_quota(reader, root, plan);
     read_tiers(reader, root, plan);
+    read_calls(reader, root, plan);
     read_packages(reader, root, plan);
     read_qps_packs(reader, root, plan);
   }
@@ -106,6 +133,40 @@ const QpsPackPrice* Plan::qps_pack_price(std::string_view model) const noexcept 
   return found == qps_packs.end() ? nullptr : &*found;
 }
 
+const CallPrice* Plan::call_price(std::string_view model) const noexcept {
+  const auto found = std::ranges::find(calls, model, &CallPrice::model);
+  return found == calls.end() ? nullptr : &*found;
+}
+
+std::string canonical(const Plan& plan) {
+  constexpr std::string_view periods[] = {"once", "day", "month"};
+  std::string text;
+  const auto line = [&](std::string_view name, const std::string& value) { text += fmt::format("{}: {}\n", name, value); };
+  line("id", plan.id);
+  line("title", plan.title);
+  line("free_quota", fmt::format("{} {}", plan.free_quota.count(),
+                                 periods[static_cast<std::size_t>(plan.free_quota_period)]));
+  if (plan.sold_until) line("sold_until", format_time(*plan.sold_until));
+  for (const auto& tier : plan.tiers) {
+    line(tier.up_to ? fmt::format("tier up to {}", tier.up_to->count()) : "tier beyond", format_yuan(tier.per_point));
+  }
+  for (const auto& price : plan.calls) {
+    line("call of " + price.model, format_yuan(price.per_call));
+    for (const auto& pack : price.count_packs) {
+      line(fmt::format("{} calls of {}", pack.calls, price.model), format_yuan(pack.price));
+    }
+  }
+  line("package_months", std::to_string(plan.package_months));
+  for (const auto& offer : plan.packages) {
+    line(fmt::format("package of {}", offer.points.count()), format_yuan(offer.price));
+  }
+  for (const auto& price : plan.qps_packs) {
+    line("metered QPS of " + price.model, format_yuan(price.metered));
+    line("unlimited QPS of " + price.model, format_yuan(price.unlimited));
+  }
+  return text;
+}
+
 Result<void> check_plans(const std::vector<Plan>& plans, const Catalog& catalog) {
   std::string message;
   const auto add = [&](const std::string& line) { message += (message.empty() ? "" : "\n") + line; };
@@ -113,6 +174,10 @@ Result<void> check_plans(const std::vector<Plan>& plans, const Catalog& catalog)
   std::set<std::string> ids;
   for (const auto& plan : plans) {
     if (!ids.insert(plan.id).second) add(fmt::format("plan '{}' is there twice", plan.id));
+    for (const auto& price : plan.calls) {
+      if (catalog.find(price.model) != nullptr) continue;
+      add(fmt::format("plan '{}' prices calls of '{}', which is not in the catalogue", plan.id, price.model));
+    }
     for (const auto& price : plan.qps_packs) {
       if (catalog.find(price.model) != nullptr) continue;
       add(fmt::format("plan '{}' prices QPS packs of '{}', which is not in the catalogue", plan.id, price.model));

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "billing/core.h"
@@ -45,6 +46,79 @@ struct SubscriptionRow {
   Points free_points_granted;
   Points free_points_used;  // over all hours; kept by Store::add_usage
   WallTime created_at;
+  std::int64_t call_remainder = 0;  // points that a plan by the call charged and that are no whole call yet
+};
+
+struct MigrationRow {
+  std::uint32_t subscription = 0;
+  Hour from;
+  std::string before;
+  std::string after;
+  WallTime asked_at;
+};
+
+struct OpenUsage {  // an hour of usage of which something is not settled
+  std::string account;
+  std::uint32_t subscription = 0;
+  Hour hour;
+};
+
+struct DueWork {  // an hour boundary that is being run
+  WallTime at;
+  std::vector<OpenUsage> open;  // the usage of hours that ended, by account, hour, service
+  std::size_t next = 0;         // the first that is not settled yet
+};
+
+struct UnsettledRow {
+  meter::UsageTotals totals;  // of the hour, by now; less what is settled: free, billable, unmetered
+  Points settled_free;
+  Points settled_billable;
+  std::int64_t settled_unmetered = 0;
+  std::int32_t revision = 0;
+};
+
+struct VoucherRow {
+  std::string id;
+  MicroYuan left;
+};
+
+struct PointTransfer {  // a row of the points ledger
+  WallTime at;
+  std::uint32_t subscription = 0;
+  std::string debit;
+  std::string credit;
+  Points points;
+  std::string reason;
+  std::string reference;
+};
+
+struct ChargesRow {
+  MicroYuan amount;                 // since the instant that was asked for
+  std::optional<WallTime> first_at;  // of all charges
+};
+
+struct BillPartRow {  // one part of a settlement, on the bill of its month
+  std::int64_t settlement = 0;
+  std::uint32_t subscription = 0;
+  std::int32_t revision = 0;
+  std::string service;
+  Hour hour;
+  WallTime at;
+  SettlementPart part;
+};
+
+struct PurchaseRow {
+  std::string service;
+  PaidFrom item = PaidFrom::package;
+  std::string id;
+  MicroYuan price;
+  WallTime at;
+};
+
+struct SettlementKey {
+  std::uint32_t subscription = 0;
+  Hour hour;
+  std::int32_t revision = 0;
 };
 
 struct DepositRow {
@@ -143,12 +217,88 @@ class Store {
   virtual Points free_points_used(std::uint32_t subscription, Hour from, Hour to) = 0;  // half-open
   virtual std::vector<UsageRow> usage(const UsageQuery& query) = 0;  // by hour, then service
 
+  // Purchases of points and calls.
+  virtual void insert_package(std::uint32_t subscription, const Package& package) = 0;
+  // By expiry, purchase, id: the order in which they are used.
+  virtual std::vector<Package> packages(std::uint32_t subscription, WallTime not_expired_at) = 0;
+  // The same, those with points left that were active at any instant of [begin, end).
+  virtual std::vector<Package> packages_covering(std::uint32_t subscription, WallTime begin, WallTime end) = 0;
+  virtual void use_package(std::string_view id, Points points) = 0;
+  virtual void insert_count_pack(std::uint32_t subscription, const CountPack& pack) = 0;
+  // Those with calls left that were bought before `end`, by purchase, id.
+  virtual std::vector<CountPack> count_packs(std::uint32_t subscription, WallTime end) = 0;
+  virtual void use_count_pack(std::string_view id, std::int64_t calls) = 0;
+
+  // Plans in use and migrations.
+  virtual void pin_plan(std::string_view id, std::string_view canonical, WallTime at) = 0;  // keeps the first text
+  virtual std::vector<std::pair<std::string, std::string>> pinned_plans() = 0;             // id, canonical
+  virtual std::vector<std::string> plans_in_use() = 0;  // that subscriptions and migrations refer to
+  virtual std::vector<SubscriptionRow> subscriptions_of_plan(std::string_view plan) = 0;
+  virtual void insert_migration(const MigrationRow& row) = 0;
+  virtual std::optional<MigrationRow> open_migration(std::uint32_t subscription) = 0;
+  virtual std::vector<MigrationRow> open_migrations(Hour until) = 0;  // from <= until, by from, subscription
+  virtual std::optional<Hour> first_open_migration() = 0;
+  virtual void apply_migration(const MigrationRow& row, Points granted) = 0;
+  // The plan of an hour; nullopt: never migrated.
+  virtual std::optional<std::string> plan_at(std::uint32_t subscription, Hour hour) = 0;
+
+  // Settlement.
+  virtual std::optional<WallTime> due_through() = 0;
+  virtual void set_due_through(WallTime at) = 0;
+  virtual std::optional<WallTime> first_account_at() = 0;
+  virtual std::optional<Hour> oldest_open_hour() = 0;
+  virtual std::vector<OpenUsage> open_usage(Hour before) = 0;  // by account, hour, service
+  virtual std::optional<UnsettledRow> unsettled(std::uint32_t subscription, Hour hour) = 0;
+  virtual void close_usage(std::uint32_t subscription, Hour hour) = 0;  // all of it settled, one revision more
+  // Its id. Parts and transfers are not written by it.
+  virtual std::int64_t insert_settlement(const Settlement& settlement, std::uint32_t subscription) = 0;
+  virtual void insert_part(std::int64_t settlement, int number, const SettlementPart& part) = 0;
+  virtual Points month_points(std::uint32_t subscription, Month month) = 0;
+  virtual void add_month_points(std::uint32_t subscription, Month month, Points points) = 0;
+  virtual void set_call_remainder(std::uint32_t subscription, std::int64_t points) = 0;
+  virtual std::vector<VoucherRow> vouchers_left(std::string_view account, WallTime now) = 0;  // by expiry, deposit
+  virtual void add_charge(std::string_view account, WallTime at, MicroYuan amount) = 0;
+  virtual ChargesRow charges(std::string_view account, WallTime after) = 0;  // at > after
+  virtual std::int32_t reminded(std::string_view account) = 0;               // 0: of nothing
+  virtual void set_reminded(std::string_view account, std::int32_t hours) = 0;
+  virtual void post_points(const PointTransfer& transfer) = 0;
+  virtual Points point_balance(std::string_view point_account) = 0;  // credits less debits
+
+  // Bills.
+  virtual std::vector<BillPartRow> bill_parts(std::string_view account, Month month) = 0;  // by settlement, part
+  // (settlement, transfer) of the usage of a month.
+  virtual std::vector<std::pair<std::int64_t, std::int64_t>> bill_transfers(std::string_view account, Month month) = 0;
+  virtual std::vector<PurchaseRow> purchases(std::string_view account, WallTime from, WallTime to) = 0;  // by time
+  virtual std::optional<Transfer> find_transfer(std::string_view account, std::int64_t id) = 0;
+  virtual std::vector<Transfer> transfers_of(std::string_view reason, std::string_view reference) = 0;
+  // With its parts, and without transfers and reports.
+  virtual std::optional<Settlement> find_settlement(const SettlementKey& key) = 0;
+  virtual std::vector<ReportedUsage> reported(std::uint32_t subscription, Hour hour) = 0;
+
+  // The outbox. id, number and payload of what is inserted are ignored; `hours_left` is part of the payload.
+  struct NotificationRow {
+    Notification notification;
+    MicroYuan cash;
+    MicroYuan vouchers;
+    std::optional<std::int64_t> hours_left;
+  };
+  virtual void insert_notification(const NotificationRow& row) = 0;
+  virtual std::vector<NotificationRow> notifications(std::int64_t after, int limit) = 0;
+  virtual std::vector<NotificationRow> due_notifications(WallTime now, int limit) = 0;
+  virtual std::optional<NotificationRow> find_notification(std::int64_t number) = 0;
+  virtual void update_notification(const Notification& notification) = 0;  // what delivery changes
+
   virtual std::optional<AnswerRow> find_answer(std::string_view key) = 0;
   virtual void insert_answer(const AnswerRow& row) = 0;
 
   // The invariants over all rows, by recomputing them. Free points of plans in `granted_once` must stay within what
   // was granted.
   virtual std::vector<Invariant> audit(const std::vector<std::string>& granted_once) = 0;
+
+  // For tests: called with every statement before it is run, commits too. When it returns true the statement fails as
+  // on a broken disk.
+  using StatementHook = std::function<bool(std::string_view sql)>;
+  virtual void set_statement_hook(StatementHook hook) = 0;
 };
 
 // Opens (or makes) tollgate.db in `data_dir`, which is made if it is not there. Faults: data_dir_unusable,

@@ -86,6 +86,20 @@ std::optional<WallTime> Query::optional_time() {
   return std::nullopt;
 }
 
+void Query::bind_one(const std::optional<std::int64_t>& value) {
+  if (value) {
+    bind_one(*value);
+  } else {
+    statement_.bind(++parameter_);
+  }
+}
+
+std::optional<std::int64_t> Query::optional_integer() {
+  if (!statement_.isColumnNull(column_)) return integer();
+  ++column_;
+  return std::nullopt;
+}
+
 Sha256 Query::hash() {
   const auto column = statement_.getColumn(column_++);
   Sha256 hash{};
@@ -94,8 +108,13 @@ Sha256 Query::hash() {
   return hash;
 }
 
+void SqliteStore::ask_hook(std::string_view sql) {
+  if (hook_ && hook_(sql)) throw SQLite::Exception("refused by the test's hook", SQLITE_IOERR);
+}
+
 SQLite::Statement& SqliteStore::prepared(const char* sql) {
   TOLLGATE_CHECK(depth_ > 0);
+  ask_hook(sql);
   const auto found = statements_.find(sql);
   if (found != statements_.end()) return found->second;
   return statements_.try_emplace(sql, database_, sql).first->second;
@@ -103,7 +122,10 @@ SQLite::Statement& SqliteStore::prepared(const char* sql) {
 
 void SqliteStore::begin(bool outermost) { database_.exec(outermost ? "BEGIN" : "SAVEPOINT part"); }
 
-void SqliteStore::commit(bool outermost) { database_.exec(outermost ? "COMMIT" : "RELEASE part"); }
+void SqliteStore::commit(bool outermost) {
+  if (outermost) ask_hook("COMMIT");
+  database_.exec(outermost ? "COMMIT" : "RELEASE part");
+}
 
 void SqliteStore::roll_back(bool outermost) noexcept {
   // After some errors (a full disk) SQLite has already rolled back by itself.

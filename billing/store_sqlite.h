@@ -50,6 +50,7 @@ class Query {
   std::string text() { return statement_.getColumn(column_++).getString(); }
   WallTime time() { return WallTime(std::chrono::microseconds(integer())); }
   std::optional<WallTime> optional_time();
+  std::optional<std::int64_t> optional_integer();
   Sha256 hash();
 
  private:
@@ -61,6 +62,8 @@ class Query {
   void bind_one(WallTime value) { bind_one(value.time_since_epoch().count()); }
   void bind_one(const std::optional<WallTime>& value);
   void bind_one(const Sha256& value) { statement_.bind(++parameter_, value.data(), static_cast<int>(value.size())); }
+  void bind_one(const std::optional<std::int64_t>& value);
+  void bind_one(Month value) { bind_one(value.year * 12 + value.month - 1); }
   void bind_one(Hour value) { bind_one(value.since_epoch); }
   void bind_one(Points value) { bind_one(value.count()); }
   void bind_one(MicroYuan value) { bind_one(value.count()); }
@@ -118,12 +121,63 @@ class SqliteStore final : public Store {
   Points free_points_used(std::uint32_t subscription, Hour from, Hour to) override;
   std::vector<UsageRow> usage(const UsageQuery& query) override;
 
+  void insert_package(std::uint32_t subscription, const Package& package) override;
+  std::vector<Package> packages(std::uint32_t subscription, WallTime not_expired_at) override;
+  std::vector<Package> packages_covering(std::uint32_t subscription, WallTime begin, WallTime end) override;
+  void use_package(std::string_view id, Points points) override;
+  void insert_count_pack(std::uint32_t subscription, const CountPack& pack) override;
+  std::vector<CountPack> count_packs(std::uint32_t subscription, WallTime end) override;
+  void use_count_pack(std::string_view id, std::int64_t calls) override;
+  void pin_plan(std::string_view id, std::string_view canonical, WallTime at) override;
+  std::vector<std::pair<std::string, std::string>> pinned_plans() override;
+  std::vector<std::string> plans_in_use() override;
+  std::vector<SubscriptionRow> subscriptions_of_plan(std::string_view plan) override;
+  void insert_migration(const MigrationRow& row) override;
+  std::optional<MigrationRow> open_migration(std::uint32_t subscription) override;
+  std::vector<MigrationRow> open_migrations(Hour until) override;
+  std::optional<Hour> first_open_migration() override;
+  void apply_migration(const MigrationRow& row, Points granted) override;
+  std::optional<std::string> plan_at(std::uint32_t subscription, Hour hour) override;
+  std::optional<WallTime> due_through() override;
+  void set_due_through(WallTime at) override;
+  std::optional<WallTime> first_account_at() override;
+  std::optional<Hour> oldest_open_hour() override;
+  std::vector<OpenUsage> open_usage(Hour before) override;
+  std::optional<UnsettledRow> unsettled(std::uint32_t subscription, Hour hour) override;
+  void close_usage(std::uint32_t subscription, Hour hour) override;
+  std::int64_t insert_settlement(const Settlement& settlement, std::uint32_t subscription) override;
+  void insert_part(std::int64_t settlement, int number, const SettlementPart& part) override;
+  Points month_points(std::uint32_t subscription, Month month) override;
+  void add_month_points(std::uint32_t subscription, Month month, Points points) override;
+  void set_call_remainder(std::uint32_t subscription, std::int64_t points) override;
+  std::vector<VoucherRow> vouchers_left(std::string_view account, WallTime now) override;
+  void add_charge(std::string_view account, WallTime at, MicroYuan amount) override;
+  ChargesRow charges(std::string_view account, WallTime after) override;
+  std::int32_t reminded(std::string_view account) override;
+  void set_reminded(std::string_view account, std::int32_t hours) override;
+  void post_points(const PointTransfer& transfer) override;
+  Points point_balance(std::string_view point_account) override;
+  std::vector<BillPartRow> bill_parts(std::string_view account, Month month) override;
+  std::vector<std::pair<std::int64_t, std::int64_t>> bill_transfers(std::string_view account, Month month) override;
+  std::vector<PurchaseRow> purchases(std::string_view account, WallTime from, WallTime to) override;
+  std::optional<Transfer> find_transfer(std::string_view account, std::int64_t id) override;
+  std::vector<Transfer> transfers_of(std::string_view reason, std::string_view reference) override;
+  std::optional<Settlement> find_settlement(const SettlementKey& key) override;
+  std::vector<ReportedUsage> reported(std::uint32_t subscription, Hour hour) override;
+  void insert_notification(const NotificationRow& row) override;
+  std::vector<NotificationRow> notifications(std::int64_t after, int limit) override;
+  std::vector<NotificationRow> due_notifications(WallTime now, int limit) override;
+  std::optional<NotificationRow> find_notification(std::int64_t number) override;
+  void update_notification(const Notification& notification) override;
+
   std::optional<AnswerRow> find_answer(std::string_view key) override;
   void insert_answer(const AnswerRow& row) override;
 
   std::vector<Invariant> audit(const std::vector<std::string>& granted_once) override;
+  void set_statement_hook(StatementHook hook) override { hook_ = std::move(hook); }
 
  private:
+  void ask_hook(std::string_view sql);
   // The prepared statement of `sql`, a literal: made once, found again by its address.
   SQLite::Statement& prepared(const char* sql);
   void begin(bool outermost);
@@ -133,6 +187,7 @@ class SqliteStore final : public Store {
   FolderLock lock_;  // first: given up last
   SQLite::Database database_;
   std::map<const char*, SQLite::Statement> statements_;
+  StatementHook hook_;
   int depth_ = 0;                // of nested transactions
   std::optional<Fault> failed_;  // the database failed in the open transaction, which can only be rolled back
 };

@@ -36,10 +36,26 @@ constexpr Check kChecks[] = {
      "WHERE 1 <> (SELECT count(*) FROM transfers t WHERE t.reason = 'qps_pack' AND t.reference = p.id "
      "AND t.amount = p.price AND t.debit = 'cash:' || s.account)",
      "SELECT 0"},
+    {"packages_equal_transfers", "SELECT coalesce(sum(price), 0) FROM packages",
+     "SELECT coalesce(sum(amount), 0) FROM transfers WHERE reason = 'package'"},
+    {"packages_without_their_transfer",
+     "SELECT count(*) FROM packages p JOIN subscriptions s ON s.number = p.subscription "
+     "WHERE 1 <> (SELECT count(*) FROM transfers t WHERE t.reason = 'package' AND t.reference = p.id "
+     "AND t.amount = p.price AND t.debit = 'cash:' || s.account)",
+     "SELECT 0"},
+    {"count_packs_equal_transfers", "SELECT coalesce(sum(price), 0) FROM count_packs",
+     "SELECT coalesce(sum(amount), 0) FROM transfers WHERE reason = 'count_pack'"},
+    {"count_packs_without_their_transfer",
+     "SELECT count(*) FROM count_packs p JOIN subscriptions s ON s.number = p.subscription "
+     "WHERE 1 <> (SELECT count(*) FROM transfers t WHERE t.reason = 'count_pack' AND t.reference = p.id "
+     "AND t.amount = p.price AND t.debit = 'cash:' || s.account)",
+     "SELECT 0"},
     {"cash_short_of_purchases",  // purchases are paid from cash alone, so cash that came in covers them
-     "SELECT count(*) FROM accounts a WHERE "
-     "(SELECT coalesce(sum(price), 0) FROM qps_packs p JOIN subscriptions s ON s.number = p.subscription "
-     "WHERE s.account = a.id) > coalesce((SELECT credits FROM balances WHERE ledger_account = 'cash:' || a.id), 0)",
+     "WITH bought AS (SELECT subscription, price FROM qps_packs UNION ALL SELECT subscription, price FROM packages "
+     "UNION ALL SELECT subscription, price FROM count_packs), "
+     "spent AS (SELECT s.account, sum(price) AS price FROM bought b JOIN subscriptions s ON s.number = b.subscription "
+     "GROUP BY s.account) SELECT count(*) FROM spent WHERE price > "
+     "coalesce((SELECT credits FROM balances WHERE ledger_account = 'cash:' || spent.account), 0)",
      "SELECT 0"},
     {"vouchers_overdrawn",
      "SELECT count(*) FROM deposits d JOIN balances b ON b.ledger_account = 'voucher:' || d.id "
@@ -53,6 +69,69 @@ constexpr Check kChecks[] = {
      "SELECT coalesce(sum(calls_succeeded + calls_failed + calls_unmetered), 0) FROM usage_hours"},
     {"free_points_used", "SELECT coalesce(sum(free_points_used), 0) FROM subscriptions",
      "SELECT coalesce(sum(free_points), 0) FROM usage_hours"},
+    {"usage_charges_equal_transfers", "SELECT coalesce(sum(amount), 0) FROM settlements",
+     "SELECT coalesce(sum(amount), 0) FROM transfers WHERE reason = 'usage'"},
+    {"settlements_without_their_transfers",
+     "SELECT count(*) FROM settlements s WHERE s.amount > 0 AND s.amount <> "
+     "(SELECT coalesce(sum(t.amount), 0) FROM transfers t WHERE t.reason = 'usage' AND t.account = s.account "
+     "AND t.reference = s.subscription || '/' || s.hour || '/' || s.revision)",
+     "SELECT 0"},
+    {"settlements_off_from_their_parts",
+     "SELECT count(*) FROM settlements s LEFT JOIN (SELECT settlement, sum(points) AS points, sum(amount) AS amount "
+     "FROM settlement_parts GROUP BY settlement) p ON p.settlement = s.id "
+     "WHERE s.billable_points <> coalesce(p.points, 0) OR s.amount <> coalesce(p.amount, 0)",
+     "SELECT 0"},
+    {"settlements_off_from_usage",
+     "SELECT count(*) FROM usage_hours h LEFT JOIN (SELECT subscription, hour, sum(free_points) AS free, "
+     "sum(billable_points) AS billable, sum(calls_unmetered) AS unmetered, max(revision) AS revision, "
+     "count(*) AS settlements FROM settlements GROUP BY subscription, hour) s USING (subscription, hour) "
+     "WHERE (h.settled_free, h.settled_billable, h.settled_unmetered, h.revision, h.revision) IS NOT "
+     "(coalesce(s.free, 0), coalesce(s.billable, 0), coalesce(s.unmetered, 0), coalesce(s.revision, 0), "
+     "coalesce(s.settlements, 0)) OR h.settled_billable > h.billable_points OR h.settled_free > h.free_points "
+     "OR (h.open = 0 AND (h.settled_free, h.settled_billable, h.settled_unmetered) IS NOT "
+     "(h.free_points, h.billable_points, h.calls_unmetered))",
+     "SELECT 0"},
+    {"charges_equal_settlements", "SELECT coalesce(sum(amount), 0) FROM charges",
+     "SELECT coalesce(sum(amount), 0) FROM settlements"},
+    {"point_debits_equal_credits", "SELECT coalesce(sum(debits), 0) FROM point_balances",
+     "SELECT coalesce(sum(credits), 0) FROM point_balances"},
+    {"point_balances_off_from_transfers",
+     "WITH sides AS (SELECT debit AS name, points AS debits, 0 AS credits FROM point_transfers "
+     "UNION ALL SELECT credit, 0, points FROM point_transfers), "
+     "sums AS (SELECT name, sum(debits) AS debits, sum(credits) AS credits FROM sides GROUP BY name) "
+     "SELECT (SELECT count(*) FROM sums LEFT JOIN point_balances b ON b.point_account = sums.name "
+     "WHERE b.debits IS NOT sums.debits OR b.credits IS NOT sums.credits) + "
+     "(SELECT count(*) FROM point_balances WHERE point_account NOT IN (SELECT name FROM sums))",
+     "SELECT 0"},
+    // usage = free + package + count pack + charged + unsettled
+    {"points_used", "SELECT coalesce(sum(free_points + billable_points), 0) FROM usage_hours",
+     "SELECT (SELECT coalesce(sum(points), 0) FROM point_transfers "
+     "WHERE reason IN ('used_free', 'used_package', 'used_count_pack', 'charged')) + "
+     "(SELECT coalesce(sum(free_points - settled_free + billable_points - settled_billable), 0) FROM usage_hours)"},
+    {"points_used_off_by_subscription",
+     "WITH metered AS (SELECT subscription, sum(settled_free + settled_billable) AS points FROM usage_hours "
+     "GROUP BY subscription), posted AS (SELECT subscription, sum(points) AS points FROM point_transfers "
+     "WHERE reason IN ('used_free', 'used_package', 'used_count_pack', 'charged') GROUP BY subscription) "
+     "SELECT count(*) FROM metered m LEFT JOIN posted p USING (subscription) WHERE m.points <> coalesce(p.points, 0)",
+     "SELECT 0"},
+    {"points_unmetered", "SELECT coalesce(sum(unmetered_points), 0) FROM settlements",
+     "SELECT coalesce(sum(points), 0) FROM point_transfers WHERE reason = 'unmetered'"},
+    {"package_points_left_off",
+     "WITH used AS (SELECT item, sum(points) AS points FROM settlement_parts WHERE paid_from = 2 GROUP BY item) "
+     "SELECT count(*) FROM packages p LEFT JOIN used u ON u.item = p.id WHERE p.points_left <> "
+     "p.points - coalesce(u.points, 0) OR p.points_left <> coalesce((SELECT credits - debits "
+     "FROM point_balances WHERE point_account = 'package:' || p.id), 0)",
+     "SELECT 0"},
+    {"count_pack_calls_left_off",
+     "WITH used AS (SELECT item, sum(calls) AS calls FROM settlement_parts WHERE paid_from = 3 GROUP BY item) "
+     "SELECT count(*) FROM count_packs p LEFT JOIN used u ON u.item = p.id "
+     "WHERE p.calls_left <> p.calls - coalesce(u.calls, 0)",
+     "SELECT 0"},
+    {"month_points_off_from_settlements",
+     "WITH sums AS (SELECT subscription, month, sum(month_points_after - month_points_before) AS points "
+     "FROM settlements GROUP BY subscription, month) SELECT count(*) FROM sums LEFT JOIN month_points m "
+     "USING (subscription, month) WHERE sums.points <> coalesce(m.points, 0)",
+     "SELECT 0"},
 };
 
 constexpr const char* kHoursOff =

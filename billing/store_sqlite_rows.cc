@@ -42,6 +42,7 @@ SubscriptionRow read_subscription(Query& query) {
   row.free_points_granted = Points(query.integer());
   row.free_points_used = Points(query.integer());
   row.created_at = query.time();
+  row.call_remainder = query.integer();
   return row;
 }
 
@@ -62,8 +63,8 @@ std::optional<Row> first(Query& query, Row (*read)(Query&)) {
 #define KEY_COLUMNS "SELECT id, account, name, hash, created_at, expires_at FROM keys "
 #define SERVICE_COLUMNS "SELECT id, model, definition, removed_at FROM services "
 #define SUBSCRIPTION_COLUMNS                                                                                      \
-  "SELECT s.number, s.account, s.service, s.paid, s.plan, s.free_points_granted, s.free_points_used, s.created_at " \
-  "FROM subscriptions s "
+  "SELECT s.number, s.account, s.service, s.paid, s.plan, s.free_points_granted, s.free_points_used, s.created_at, " \
+  "s.call_remainder FROM subscriptions s "
 }  // namespace
 
 std::optional<AccountRow> SqliteStore::find_account(std::string_view id) {
@@ -189,6 +190,11 @@ std::vector<SubscriptionRow> SqliteStore::subscriptions(std::string_view account
 std::vector<SubscriptionRow> SqliteStore::subscriptions_of_service(std::string_view service) {
   Query query(prepared(SUBSCRIPTION_COLUMNS "WHERE s.service = ? ORDER BY s.number"));
   return all(query.bind(service), read_subscription);
+}
+
+std::vector<SubscriptionRow> SqliteStore::subscriptions_of_plan(std::string_view plan) {
+  Query query(prepared(SUBSCRIPTION_COLUMNS "WHERE s.plan = ? ORDER BY s.number"));
+  return all(query.bind(plan), read_subscription);
 }
 
 std::vector<SubscriptionRow> SqliteStore::all_subscriptions() {

@@ -50,7 +50,7 @@ void SqliteStore::add_usage(std::uint32_t subscription, Hour hour, const meter::
       "calls_failed = calls_failed + excluded.calls_failed, "
       "calls_unmetered = calls_unmetered + excluded.calls_unmetered, "
       "free_points = free_points + excluded.free_points, "
-      "billable_points = billable_points + excluded.billable_points"));
+      "billable_points = billable_points + excluded.billable_points, open = 1"));
   sums.bind(subscription, hour, increase.calls_succeeded, increase.calls_failed, increase.calls_unmetered,
             increase.free_points, increase.billable_points).exec();
   if (increase.free_points == Points()) return;
@@ -67,7 +67,7 @@ Points SqliteStore::free_points_used(std::uint32_t subscription, Hour from, Hour
 
 std::vector<UsageRow> SqliteStore::usage(const UsageQuery& query) {
   Query rows(prepared(
-      "SELECT s.service, u.hour, " TOTALS " FROM subscriptions s JOIN usage_hours u ON u.subscription = s.number "
+      "SELECT s.service, u.hour, " TOTALS ", u.settled_billable FROM subscriptions s JOIN usage_hours u ON u.subscription = s.number "
       "WHERE s.account = ?1 AND (?2 = '' OR s.service = ?2) AND u.hour >= ?3 AND u.hour < ?4 "
       "AND (u.hour, s.service) > (?5, ?6) ORDER BY u.hour, s.service LIMIT ?7"));
   // A cursor before everything, where there is none: no service is the empty text.
@@ -80,6 +80,7 @@ std::vector<UsageRow> SqliteStore::usage(const UsageQuery& query) {
     row.service = rows.text();
     row.hour = Hour{static_cast<std::int32_t>(rows.integer())};
     row.totals = read_totals(rows);
+    row.settled = Points(rows.integer());
     usage.push_back(std::move(row));
   }
   return usage;

@@ -28,7 +28,19 @@ AdminAnswer list_transfers(AdminContext&, const AdminRequest&);
 AdminAnswer put_subscription(AdminContext&, const AdminRequest&);
 AdminAnswer get_subscription(AdminContext&, const AdminRequest&);
 AdminAnswer list_subscriptions(AdminContext&, const AdminRequest&);
+
+// admin_purchases.cc
+AdminAnswer buy_package(AdminContext&, const AdminRequest&);
+AdminAnswer buy_count_pack(AdminContext&, const AdminRequest&);
 AdminAnswer buy_qps_pack(AdminContext&, const AdminRequest&);
+AdminAnswer migrate(AdminContext&, const AdminRequest&);
+AdminAnswer quote(AdminContext&, const AdminRequest&);
+
+// admin_bills.cc
+AdminAnswer get_bill(AdminContext&, const AdminRequest&);
+AdminAnswer explain_line(AdminContext&, const AdminRequest&);
+AdminAnswer explain_transfer(AdminContext&, const AdminRequest&);
+AdminAnswer list_notifications(AdminContext&, const AdminRequest&);
 
 // admin_usage.cc
 AdminAnswer list_usage(AdminContext&, const AdminRequest&);

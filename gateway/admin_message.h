@@ -22,8 +22,9 @@ struct AdminContext {
   billing::Core& core;
   Traffic& traffic;
   const Clock& clock;
-  ManualClock* manual_clock = nullptr;    // null: the system's clock, which nobody sets
-  std::function<void(WallTime)> run_due;  // after the manual clock was set; may be empty
+  ManualClock* manual_clock = nullptr;  // null: the system's clock, which nobody sets
+  // Everything due up to the manual clock's new time; empty: the core's own run_due().
+  std::function<Result<void>(WallTime)> run_due;
 };
 
 // `after`, `limit` and the filters of a query, percent-decoded. '+' is itself: times carry their offset with it.

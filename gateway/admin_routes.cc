@@ -33,17 +33,28 @@ const std::array kRoutes = {
     AdminRoute{.method = "POST", .pattern = "/v1/accounts/{account}/deposits", .handler = create_deposit,
                .body = kRequired, .idempotent = true},
     AdminRoute{"GET", "/v1/accounts/{account}/transfers", list_transfers, kNone, kPages},
+    AdminRoute{"GET", "/v1/accounts/{account}/transfers/{transfer}/explain", explain_transfer},
+    AdminRoute{"GET", "/v1/accounts/{account}/bills", get_bill, kNone, {"month", "format"}},
+    AdminRoute{"GET", "/v1/accounts/{account}/bills/explain", explain_line, kNone, {"month", "line"}},
 
     AdminRoute{"GET", "/v1/accounts/{account}/subscriptions", list_subscriptions, kNone, kPages},
     AdminRoute{"PUT", "/v1/accounts/{account}/subscriptions/{service}", put_subscription, kRequired},
     AdminRoute{"GET", "/v1/accounts/{account}/subscriptions/{service}", get_subscription},
     AdminRoute{.method = "POST", .pattern = "/v1/accounts/{account}/subscriptions/{service}/qps-packs",
                .handler = buy_qps_pack, .body = kRequired, .idempotent = true},
+    AdminRoute{.method = "POST", .pattern = "/v1/accounts/{account}/subscriptions/{service}/packages",
+               .handler = buy_package, .body = kRequired, .idempotent = true},
+    AdminRoute{.method = "POST", .pattern = "/v1/accounts/{account}/subscriptions/{service}/count-packs",
+               .handler = buy_count_pack, .body = kRequired, .idempotent = true},
+    AdminRoute{"POST", "/v1/accounts/{account}/subscriptions/{service}/migrate", migrate, kRequired},
 
     AdminRoute{"GET", "/v1/accounts/{account}/usage", list_usage, kNone, {"service", "from", "to", "after", "limit"}},
     AdminRoute{"POST", "/v1/gateways/{gateway}/epochs", open_epoch},
     AdminRoute{.method = "POST", .pattern = "/v1/usage", .handler = report_usage, .body = kRequired,
                .body_bytes_max = kUsageBodyBytesMax},
+
+    AdminRoute{"POST", "/v1/quotes", quote, kRequired},
+    AdminRoute{"GET", "/v1/notifications", list_notifications, kNone, kPages},
 
     AdminRoute{"GET", "/v1/audit", get_audit},
     AdminRoute{"GET", "/v1/clock", get_clock},

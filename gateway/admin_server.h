@@ -24,7 +24,7 @@ struct AdminOptions {
   std::chrono::milliseconds head_timeout{60'000};  // also how long a connection may idle
   std::chrono::milliseconds body_timeout{60'000};
   std::chrono::milliseconds write_timeout{30'000};
-  std::function<void(WallTime)> run_due;  // everything due up to the manual clock's new time; billing thread
+  std::function<Result<void>(WallTime)> run_due;  // as AdminContext has it; billing thread
 };
 
 class AdminServer {

@@ -1,4 +1,4 @@
-// Admin API: subscriptions and the QPS packs bought for them.
+// Admin API: subscriptions, as they are put and as they are now.
 #include "gateway/admin_handlers.h"
 #include "gateway/json_reader.h"
 
@@ -32,18 +32,6 @@ AdminAnswer list_subscriptions(AdminContext& context, const AdminRequest& reques
     return context.core.subscriptions(request.id("account"), std::move(after), limit);
   };
   return answer_with_page(request.query, read, [&](const auto& item) { return shown(context, item); });
-}
-
-AdminAnswer buy_qps_pack(AdminContext& context, const AdminRequest& request) {
-  ObjectReader body(request.body);
-  const auto qps = static_cast<std::int32_t>(body.integer("qps", 1, billing::kPackQpsMax));
-  const bool unlimited = body.one_of("kind", {"metered", "unlimited"}) == 1;
-  const auto starts_at = body.instant("starts_at");
-  const auto ends_at = body.instant("ends_at");
-  if (const auto fault = body.finish()) return problem(*fault);
-  const auto bought = context.core.buy_qps_pack(request.id("account"), request.id("service"), qps, unlimited,
-                                                starts_at, ends_at);
-  return answer_with(201, bought, kAsView);
 }
 
 }  // namespace tollgate::gateway::handlers

@@ -18,6 +18,12 @@ AdminAnswer clock_not_manual() {
                  "this is the system's clock; only billing.clock=manual, for tests, can be seen and set here");
 }
 
+Result<void> run_due(billing::Core& core, WallTime now) {
+  const auto run = core.run_due(now);
+  if (run.has_error()) return run.error();
+  return {};
+}
+
 AdminAnswer shown(const Clock& clock) {
   boost::json::object body;
   body["now"] = format_time(clock.now());
@@ -43,15 +49,17 @@ AdminAnswer set_clock(AdminContext& context, const AdminRequest& request) {
   ObjectReader body(request.body);
   const auto now = body.instant("now");
   if (const auto fault = body.finish()) return problem(*fault);
+  context.traffic.flush_usage();  // the usage of the hours that end now
   // Back only while nothing has happened: a test may begin in any year, but what is recorded stays in the past.
   if (now < context.manual_clock->now()) {
-    context.traffic.flush_usage();
     const auto history = context.core.has_history();
     if (history.has_error()) return problem(history.error());
-    if (*history) return problem(409, "clock_backwards", "time does not go back once money or usage is recorded", "now");
+    if (*history)
+      return problem(409, "clock_backwards", "time does not go back once money or usage is recorded", "now");
   }
   context.manual_clock->set(now);
-  if (context.run_due) context.run_due(now);
+  const auto done = context.run_due ? context.run_due(now) : run_due(context.core, now);
+  if (done.has_error()) return problem(done.error());
   return shown(*context.manual_clock);
 }
 

@@ -1,4 +1,4 @@
-// The admin token: where it comes from, and its making at a first start.
+// The admin token and the webhook's secret: where they come from, and their making at a first start.
 // It does not check requests; admin_api.cc does.
 #pragma once
 
@@ -19,5 +19,8 @@ struct AdminToken {
 // 0600 (and the folder with 0700) if it is not there. Logs where the token is, never the token. Faults: a token of
 // no or of other than visible ASCII characters, a file that others may read or that cannot be read or written.
 Result<AdminToken> load_admin_token(const Config& config);
+
+// config.billing.webhook_secret_file; else data_dir/webhook-secret, by the same rules.
+Result<std::string> load_webhook_secret(const Config& config);
 
 }  // namespace tollgate::gateway

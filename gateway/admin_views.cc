@@ -30,6 +30,19 @@ std::string_view name_of(billing::FreeQuotaPeriod period) noexcept {
   }
   return "";
 }
+
+json::object price_of_calls(const billing::CallPrice& price) {
+  json::object out;
+  out["model"] = price.model;
+  out["yuan_per_call"] = format_yuan(price.per_call);
+  auto& packs = out["count_packs"].emplace_array();
+  for (const auto& offer : price.count_packs) {
+    auto& shown = packs.emplace_back(json::object()).get_object();
+    shown["calls"] = offer.calls;
+    shown["price"] = format_yuan(offer.price);
+  }
+  return out;
+}
 }  // namespace
 
 json::object view(const billing::Account& account) {
@@ -82,6 +95,34 @@ json::object view(const billing::QpsPack& pack) {
   return out;
 }
 
+json::object view(const billing::Package& package) {
+  json::object out;
+  out["id"] = package.id;
+  out["points"] = package.points.count();
+  out["points_left"] = package.points_left.count();
+  out["price"] = format_yuan(package.price);
+  out["bought_at"] = format_time(package.bought_at);
+  out["expires_at"] = format_time(package.expires_at);
+  return out;
+}
+
+json::object view(const billing::CountPack& pack) {
+  json::object out;
+  out["id"] = pack.id;
+  out["calls"] = pack.calls;
+  out["calls_left"] = pack.calls_left;
+  out["price"] = format_yuan(pack.price);
+  out["bought_at"] = format_time(pack.bought_at);
+  return out;
+}
+
+json::object view(const billing::Migration& migration) {
+  json::object out;
+  out["plan"] = migration.plan;
+  out["effective_hour"] = format_time(begin_of(migration.from));
+  return out;
+}
+
 json::object view(const billing::Subscription& subscription, std::int32_t in_flight) {
   json::object out;
   out["account"] = subscription.account;
@@ -93,10 +134,14 @@ json::object view(const billing::Subscription& subscription, std::int32_t in_fli
   out["in_flight"] = in_flight;
   out["free_points_left"] = subscription.free_points_left.count();
   out["month_points"] = subscription.month_points.count();
-  out["packages"].emplace_array();
-  out["count_packs"].emplace_array();
+  auto& packages = out["packages"].emplace_array();
+  for (const auto& package : subscription.packages) packages.emplace_back(view(package));
+  auto& count_packs = out["count_packs"].emplace_array();
+  for (const auto& pack : subscription.count_packs) count_packs.emplace_back(view(pack));
   auto& packs = out["qps_packs"].emplace_array();
   for (const auto& pack : subscription.qps_packs) packs.emplace_back(view(pack));
+  out["migration"] = nullptr;
+  if (subscription.migration) out["migration"] = view(*subscription.migration);
   out["created_at"] = format_time(subscription.created_at);
   return out;
 }
@@ -161,6 +206,8 @@ json::object view(const billing::Plan& plan) {
     if (tier.up_to) shown["up_to"] = tier.up_to->count();
     shown["yuan_per_point"] = format_yuan(tier.per_point);
   }
+  auto& calls = out["calls"].emplace_array();
+  for (const auto& price : plan.calls) calls.emplace_back(price_of_calls(price));
   auto& packages = out["packages"].emplace_array();
   for (const auto& offer : plan.packages) {
     auto& shown = packages.emplace_back(json::object()).get_object();

@@ -5,7 +5,6 @@
 
 #include <boost/asio/post.hpp>
 #include <csignal>
-#include <fstream>
 #include <thread>
 
 #include "gateway/app_log.h"
@@ -13,7 +12,7 @@
 
 namespace tollgate::gateway {
 namespace {
-constexpr std::uint64_t kCountAccountsEvery = 25;  // rounds of collection: a look at every account's balance
+constexpr std::uint64_t kMeasureBooksEvery = 25;  // rounds of collection: a look at every account's balance
 
 // As many descriptors as the system lets us have: two for each call in flight, one for each idle client.
 void raise_descriptor_limit() {
@@ -90,11 +89,11 @@ void Serve::reload() {
     return;
   }
   Config& fresh = loaded.config;
-  const bool fixed_changed = fresh.listen != config_->listen || fresh.admin_listen != config_->admin_listen ||
-                             fresh.data_dir != config_->data_dir || fresh.gateway != config_->gateway ||
-                             fresh.workers != config_->workers || fresh.billing.clock != config_->billing.clock ||
-                             fresh.journal.slots != config_->journal.slots ||
-                             fresh.log.access_log != config_->log.access_log;
+  const bool fixed_changed =
+      fresh.listen != config_->listen || fresh.admin_listen != config_->admin_listen ||
+      fresh.data_dir != config_->data_dir || fresh.gateway != config_->gateway || fresh.workers != config_->workers ||
+      fresh.billing.clock != config_->billing.clock || fresh.billing.webhook_url != config_->billing.webhook_url ||
+      fresh.journal.slots != config_->journal.slots || fresh.log.access_log != config_->log.access_log;
   if (fixed_changed)
     spdlog::warn("addresses, data_dir, gateway, workers, journal.slots, billing and log.access_log take a restart");
   set_up_log(fresh.log);
@@ -147,27 +146,9 @@ void Serve::schedule_collection() {
     if (error || stopping_) return;
     collect_usage();
     quiescence_->collect();
-    if (++rounds_ % kCountAccountsEvery == 0) {
-      const auto counts = core_->account_counts();
-      accounts_active_.store(counts.active, std::memory_order_relaxed);
-      accounts_arrears_.store(counts.arrears, std::memory_order_relaxed);
-      if (const auto imbalance = core_->ledger_imbalance()) {
-        ledger_imbalance_.store(imbalance->count(), std::memory_order_relaxed);
-      }
-    }
+    if (++rounds_ % kMeasureBooksEvery == 0) measure_books();
     schedule_collection();
   });
-}
-
-void Serve::run_due(WallTime now) {
-  if (now < manual_now_) {
-    for (auto& worker : workers_) worker->post([raw = worker.get()] { raw->forget_hours(); });
-  }
-  manual_now_ = now;
-  // A restart goes on at the same instant: what is stored must not lie in the future.
-  if (!(std::ofstream(manual_clock_file_, std::ios::trunc) << format_time(now))) {
-    spdlog::error("cannot keep the manual clock in {}", manual_clock_file_);
-  }
 }
 
 void Serve::sync_journal() {

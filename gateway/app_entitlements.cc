@@ -61,6 +61,12 @@ void Entitlements::subscription_changed(const billing::SubscriptionRecord& recor
                               record.free_points_left);
 }
 
+void Entitlements::free_quota_began(std::uint32_t subscription, Points points) {
+  if (limiter::Subscription* known = directory_.by_number(subscription)) {
+    known->free_left.store(points.count(), std::memory_order_relaxed);
+  }
+}
+
 void Entitlements::free_points_used_elsewhere(std::uint32_t subscription, Points points) {
   if (limiter::Subscription* known = directory_.by_number(subscription)) {
     known->free_left.fetch_sub(points.count(), std::memory_order_relaxed);

@@ -23,6 +23,7 @@ class Entitlements final : public billing::EntitlementSink {
   void key_added(const billing::KeyRecord& record) override;
   void key_revoked(const Sha256& hash) override;
   void subscription_changed(const billing::SubscriptionRecord& record) override;
+  void free_quota_began(std::uint32_t subscription, Points points) override;
   void free_points_used_elsewhere(std::uint32_t subscription, Points points) override;
 
  private:

@@ -51,6 +51,20 @@ void Serve::add_metrics() {
   gauge("ledger_imbalance",
         "Debits less credits of the whole ledger, in micro-yuan: anything but 0 is a broken ledger.",
         [this] { return value_of(ledger_imbalance_); });
+  gauge("settlement_last_success_timestamp_seconds",
+        "When settlement last ended with no account put off, in seconds since 1970; 0: not yet.",
+        [this] { return value_of(settlement_last_success_); });
+  gauge("settlement_lag_hours", "Ended hours from the oldest one with usage that is not settled; 0: all is settled.",
+        [this] { return value_of(settlement_lag_hours_); });
+  for (std::size_t i = 0; i < Outbox::kKinds; ++i) {
+    const auto kind = static_cast<billing::NotificationKind>(i);
+    constexpr const char* help = "Attempts to deliver a reminder or notice, by kind and result.";
+    const std::string name(name_of(kind));
+    counter("notifications_total", help, [this, kind] { return static_cast<double>(outbox_->delivered(kind)); },
+            {{"kind", name}, {"result", "delivered"}});
+    counter("notifications_total", help, [this, kind] { return static_cast<double>(outbox_->failed(kind)); },
+            {{"kind", name}, {"result", "failed"}});
+  }
   constexpr const char* reloads_help = "Configuration reloads, by result.";
   counter("config_reloads_total", reloads_help, [this] { return value_of(reloads_good_); }, {{"result", "succeeded"}});
   counter("config_reloads_total", reloads_help, [this] { return value_of(reloads_bad_); }, {{"result", "failed"}});

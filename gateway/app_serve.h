@@ -15,6 +15,7 @@
 #include "gateway/access_log.h"
 #include "gateway/admin_server.h"
 #include "gateway/app_entitlements.h"
+#include "gateway/app_outbox.h"
 #include "gateway/billing_thread.h"
 #include "gateway/config.h"
 #include "gateway/traffic.h"
@@ -53,7 +54,17 @@ class Serve final : public Traffic {
   void collect_usage();        // billing thread
   void schedule_collection();  // billing thread
   void sync_journal();         // its own thread
-  void run_due(WallTime now);  // billing thread: the manual clock was moved
+  void measure_books();        // billing thread: what metrics show of the store
+
+  // What falls due (app_due.cc); billing thread but for start_outbox().
+  Result<void> start_outbox();
+  Result<void> run_due(WallTime now);  // the manual clock was moved
+  void schedule_due();
+  void look_for_due();
+  void run_due_slice(WallTime now);
+  void end_of_due(const billing::DueRun& run);
+  void stop_due();
+  [[nodiscard]] WallTime outbox_now() const;
 
   // Signals and the end.
   void wait_for_signal();
@@ -70,9 +81,13 @@ class Serve final : public Traffic {
   SystemClock system_clock_;
   std::optional<ManualClock> manual_clock_;
   const std::string manual_clock_file_;
-  WallTime manual_now_;
-  std::uint64_t rounds_ = 0;  // of collection; billing thread
-  bool stopping_ = false;     // billing thread
+  WallTime manual_now_;  // billing thread, as the next
+  SteadyTime manual_set_at_;
+  std::uint64_t rounds_ = 0;  // of collection; billing thread, as those below
+  Hour due_hour_;             // the last one in which everything due was run
+  bool due_running_ = false;  // between two slices
+  bool stopping_ = false;     // nothing is armed again
+  billing::DueRun due_run_;
   std::optional<billing::Catalog> own_catalog_;
   std::vector<billing::Plan> own_plans_;
   const billing::Catalog* catalog_ = nullptr;
@@ -91,6 +106,8 @@ class Serve final : public Traffic {
   std::optional<meter::Collector> collector_;
   std::optional<BillingThread> billing_;
   std::optional<asio::steady_timer> collect_timer_;
+  std::optional<asio::steady_timer> due_timer_;
+  std::unique_ptr<Outbox> outbox_;
   std::unique_ptr<AdminServer> admin_;
   std::thread journal_thread_;
   std::thread drain_thread_;  // waits for the workers, so that the main thread hears further signals
@@ -108,6 +125,8 @@ class Serve final : public Traffic {
   std::atomic<std::int64_t> accounts_active_{0};
   std::atomic<std::int64_t> accounts_arrears_{0};
   std::atomic<std::int64_t> ledger_imbalance_{0};
+  std::atomic<std::int64_t> settlement_last_success_{0};  // unix seconds
+  std::atomic<std::int64_t> settlement_lag_hours_{0};
   std::atomic<std::int64_t> reloads_good_{0};
   std::atomic<std::int64_t> reloads_bad_{0};
 };

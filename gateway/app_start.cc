@@ -139,6 +139,9 @@ Result<void> Serve::start_billing() {
   core_.emplace(*store_, *catalog_, *plans_, plane_->clock, *entitlements_);
   billing_.emplace();
   collect_timer_.emplace(billing_->context());
+  due_timer_.emplace(billing_->context());
+  manual_set_at_ = steady_now();
+  if (auto r = start_outbox(); !r) return r;
   return run_and_wait(*billing_, [this]() -> Result<void> {
     const std::uint32_t epoch = core_->open_epoch(config_->gateway);
     if (epoch == 0) return start_fault("the store gave out no epoch for gateway " + config_->gateway);
@@ -150,6 +153,9 @@ Result<void> Serve::start_billing() {
     if (auto published = core_->publish_all(); !published) return published;
     spdlog::info("epoch {} of gateway {}", epoch, config_->gateway);
     schedule_collection();
+    // What fell due while no process ran is caught up in slices, with the traffic already served.
+    look_for_due();
+    schedule_due();
     return {};
   });
 }
@@ -174,7 +180,7 @@ Result<void> Serve::start_admin() {
   AdminOptions options;
   options.listen = config_->admin_listen;
   options.token = token->token;
-  options.run_due = [this](WallTime now) { run_due(now); };
+  options.run_due = [this](WallTime now) { return run_due(now); };
   try {
     admin_ = std::make_unique<AdminServer>(options, *billing_, *core_, *this, plane_->clock,
                                            manual_clock_ ? &*manual_clock_ : nullptr);
@@ -198,10 +204,12 @@ Serve::~Serve() {
   if (billing_) {
     run_and_wait(*billing_, [this] {
       stopping_ = true;
+      stop_due();
       if (collect_timer_) collect_timer_->cancel();
       if (collector_) collect_usage();
       return 0;
     });
+    if (outbox_) outbox_->stop();
     billing_->stop();
   }
   stop_journal_.store(true, std::memory_order_relaxed);

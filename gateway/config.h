@@ -46,9 +46,13 @@ struct JournalConfig {
 };
 
 struct BillingConfig {
-  std::string clock = "system";    // system | manual (tests only: POST /v1/clock moves it)
-  std::string catalog;             // path of a catalogue file; empty: the built-in one
-  std::vector<std::string> plans;  // paths of plan files; empty: the built-in ones
+  std::string clock = "system";              // system | manual (tests only: POST /v1/clock moves it)
+  std::string catalog;                       // path of a catalogue file; empty: the built-in one
+  std::vector<std::string> plans;            // paths of plan files; empty: the built-in ones
+  std::string webhook_url;                   // where notifications are sent; empty: they are only logged
+  std::string webhook_secret_file;           // signs them; empty: data_dir/webhook-secret
+  bool webhook_allow_private = false;        // also to addresses that are not of the public Internet
+  std::int64_t webhook_timeout_ms = 10'000;  // one attempt; 1 to 600,000
 };
 
 struct LogConfig {

@@ -9,6 +9,7 @@
 
 #include "base/ids.h"
 #include "gateway/service_definition.h"
+#include "gateway/webhook_target.h"
 
 namespace tollgate::gateway {
 namespace {
@@ -116,6 +117,14 @@ const std::vector<ConfigKey> kKeys = {
      "A catalogue file. Empty: the built-in one (conf/catalog.yaml)."},
     {"billing.plans", list<&C::billing, &B::plans>(),
      "Plan files, that of new subscriptions first. Empty: the built-in ones (conf/plans/)."},
+    {"billing.webhook_url", text<&C::billing, &B::webhook_url>(TextForm::webhook_url),
+     "Where reminders and notices are posted, http:// or https://. Empty: they are only written to the log."},
+    {"billing.webhook_secret_file", text<&C::billing, &B::webhook_secret_file>(),
+     "File with the secret that signs them. Empty: data_dir/webhook-secret, made when it is first needed."},
+    {"billing.webhook_allow_private", yes_or_no<&C::billing, &B::webhook_allow_private>(),
+     "true: the URL may lead to loopback, private and link-local addresses too."},
+    {"billing.webhook_timeout_ms", whole<&C::billing, &B::webhook_timeout_ms>(1, 600'000),
+     "For one attempt, from connecting to the answer's head."},
 
     {"log.level", text<&C::log, &G::level>(TextForm::choice, {"debug", "info", "warn", "error"}),
      "debug, info, warn or error."},
@@ -161,6 +170,12 @@ std::optional<std::string> wrong_with_text(const Text& kind, const std::string& 
     case TextForm::id:
       if (is_valid_id(text)) return std::nullopt;
       return fmt::format("must be 1 to 63 of a-z, 0-9 and '-', and begin with no '-', not '{}'", text);
+    case TextForm::webhook_url: {
+      if (text.empty()) return std::nullopt;
+      const auto target = parse_webhook_url(text);
+      if (target.has_error()) return target.error().message;
+      return std::nullopt;
+    }
   }
   return std::nullopt;
 }

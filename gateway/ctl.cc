@@ -63,6 +63,7 @@ class Ctl::Commands {
     add_services(ctl, line_);
     add_accounts(ctl, line_);
     add_subscriptions(ctl, line_);
+    add_billing(ctl, line_);
     add_system(ctl, line_);
     for (CLI::App* noun : ctl->get_subcommands({})) {
       noun->fallthrough()->footer("");

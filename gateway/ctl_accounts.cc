@@ -4,7 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 
-#include "base/ids.h"
 #include "gateway/ctl_commands.h"
 
 namespace tollgate::gateway {
@@ -88,12 +87,7 @@ int create_deposit(CtlSession& session, const DepositOptions& made) {
   body["amount"] = made.amount;
   body["kind"] = made.kind;
   if (!made.expires_at.empty()) body["expires_at"] = made.expires_at;
-  const json::value value = body;
-  const auto key = made.idempotency_key.empty() ? random_id("ctl") : made.idempotency_key;
-  const int code = session.show("POST", account_path(made.account) + "/deposits", &value, key);
-  // Without an answer nobody knows whether money moved; the key makes asking again safe.
-  if (code != CtlExit::kDone) fmt::print(stderr, "to repeat it safely: --idempotency-key {}\n", key);
-  return code;
+  return session.pay(account_path(made.account) + "/deposits", body, made.idempotency_key);
 }
 
 void add_money(CLI::App* ctl, CtlCommandLine& line) {

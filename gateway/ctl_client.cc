@@ -130,6 +130,11 @@ Result<CtlAnswer> CtlClient::send(std::string_view method, std::string_view targ
   CtlAnswer answer;
   answer.status = static_cast<int>(made.response.result_int());
   answer.replayed = made.response.count("Idempotency-Replayed") != 0;
+  const auto type = made.response[http::field::content_type];
+  if (answer.status < 400 && beast::string_view(type).starts_with("text/csv")) {
+    answer.text = made.response.body();
+    return answer;
+  }
   boost::system::error_code not_json;
   if (!made.response.body().empty()) answer.body = json::parse(made.response.body(), not_json);
   if (answer.status >= 400) return fault_of(answer.status, answer.body);

@@ -22,6 +22,7 @@ struct CtlClientOptions {
 struct CtlAnswer {
   int status = 0;
   boost::json::value body;  // null for 204
+  std::string text;         // in place of it, if the answer is CSV
   bool replayed = false;    // the stored answer of an Idempotency-Key
 };
 

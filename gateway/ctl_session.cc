@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "base/clock.h"
+#include "base/ids.h"
 #include "gateway/ctl_table.h"
 
 namespace tollgate::gateway {
@@ -62,6 +64,23 @@ int CtlSession::show(std::string_view method, const std::string& target, const j
     print(fields(answer->body.get_object()));
   }
   return CtlExit::kDone;
+}
+
+int CtlSession::pay(const std::string& target, const json::value& body, std::string idempotency_key) {
+  if (idempotency_key.empty()) idempotency_key = random_id("ctl");
+  const int code = show("POST", target, &body, idempotency_key);
+  // Without an answer nobody knows whether money moved; the key makes asking again safe.
+  if (code != CtlExit::kDone) fmt::print(stderr, "to repeat it safely: --idempotency-key {}\n", idempotency_key);
+  return code;
+}
+
+WallTime CtlSession::now() {
+  const WallTime here = SystemClock().now();
+  auto connected = client();
+  if (connected.has_error()) return here;
+  const auto answer = (*connected)->get("/v1/clock");
+  if (answer.has_error()) return here;
+  return parse_time(json::value_to<std::string>(answer->body.at("now"))).value_or(here);
 }
 
 int CtlSession::show_list(const std::string& target, const std::vector<std::string_view>& columns) {

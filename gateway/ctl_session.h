@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/calendar.h"
 #include "gateway/ctl_client.h"
 
 namespace tollgate::gateway {
@@ -29,9 +30,14 @@ class CtlSession {
   // Made at the first use; what is wrong with the options is said there.
   Result<CtlClient*> client();
 
+  // The server's time, which may be a test clock's; this machine's otherwise.
+  WallTime now();
+
   // Each gives the exit code. One object; a list over all its pages; nothing but success; a fault.
   int show(std::string_view method, const std::string& target, const boost::json::value* body = nullptr,
            std::string_view idempotency_key = {});
+  // A POST that moves money. Without a key one is made, and it is said when the answer is no success.
+  int pay(const std::string& target, const boost::json::value& body, std::string idempotency_key);
   int show_list(const std::string& target, const std::vector<std::string_view>& columns);
   int show_items(const boost::json::array& items, const std::vector<std::string_view>& columns) const;
   int done(std::string_view method, const std::string& target, std::string_view what);

@@ -4,8 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 
-#include "base/clock.h"
-#include "base/ids.h"
+#include "base/calendar.h"
 #include "gateway/ctl_commands.h"
 
 namespace tollgate::gateway {
@@ -71,16 +70,21 @@ void add_subscription_commands(CLI::App* ctl, CtlCommandLine& line) {
                })
       ->add_option("account", *listed)
       ->required();
+
+  auto moved = options<SubscriptionOptions>();
+  CLI::App* migrate = line.command(noun, "migrate", "Move to another plan from the next hour on", [&line, moved] {
+    const json::value body = {{"plan", moved->plan}};
+    return line.session.show("POST", subscription_path(moved->account, moved->service) + "/migrate", &body);
+  });
+  migrate->add_option("account", moved->account)->required();
+  migrate->add_option("service", moved->service)->required();
+  migrate->add_option("--plan", moved->plan, "A plan that is still sold")->required();
 }
 
 int buy_pack(CtlSession& session, const PackOptions& bought) {
   const json::value body = {
       {"qps", bought.qps}, {"kind", bought.kind}, {"starts_at", bought.starts_at}, {"ends_at", bought.ends_at}};
-  const auto key = bought.idempotency_key.empty() ? random_id("ctl") : bought.idempotency_key;
-  const auto target = subscription_path(bought.account, bought.service) + "/qps-packs";
-  const int code = session.show("POST", target, &body, key);
-  if (code != CtlExit::kDone) fmt::print(stderr, "to repeat it safely: --idempotency-key {}\n", key);
-  return code;
+  return session.pay(subscription_path(bought.account, bought.service) + "/qps-packs", body, bought.idempotency_key);
 }
 
 void add_qps_packs(CLI::App* ctl, CtlCommandLine& line) {
@@ -98,19 +102,9 @@ void add_qps_packs(CLI::App* ctl, CtlCommandLine& line) {
   buy->add_option("--idempotency-key", bought->idempotency_key, "The same key never buys twice");
 }
 
-// The server's time, which may be a test clock's; this machine's otherwise.
-WallTime now_of(CtlSession& session) {
-  const WallTime here = SystemClock().now();
-  auto client = session.client();
-  if (client.has_error()) return here;
-  const auto answer = (*client)->get("/v1/clock");
-  if (answer.has_error()) return here;
-  return parse_time(json::value_to<std::string>(answer->body.at("now"))).value_or(here);
-}
-
 int list_usage(CtlSession& session, UsageOptions usage) {
   if (usage.from.empty() || usage.to.empty()) {
-    const WallTime now = now_of(session);
+    const WallTime now = session.now();
     if (usage.from.empty()) usage.from = format_time(begin_of(month_of(now)));
     if (usage.to.empty()) usage.to = format_time(begin_of(hour_of(now).next()));
   }

@@ -41,9 +41,12 @@ class RecordingSink final : public EntitlementSink {
   void free_points_used_elsewhere(std::uint32_t subscription, Points points) override {
     used_elsewhere.emplace_back(subscription, points.count());
   }
+  void free_quota_began(std::uint32_t subscription, Points points) override {
+    quota_began.emplace_back(subscription, points.count());
+  }
   [[nodiscard]] std::size_t count() const {
     return services.size() + removed.size() + keys.size() + revoked.size() + subscriptions.size() +
-           used_elsewhere.size();
+           used_elsewhere.size() + quota_began.size();
   }
 
   std::vector<ServiceRecord> services;
@@ -52,6 +55,7 @@ class RecordingSink final : public EntitlementSink {
   std::vector<Sha256> revoked;
   std::vector<SubscriptionRecord> subscriptions;
   std::vector<std::pair<std::uint32_t, std::int64_t>> used_elsewhere;
+  std::vector<std::pair<std::uint32_t, std::int64_t>> quota_began;
 };
 
 inline WallTime at(std::string_view text) { return parse_time(text).value(); }
@@ -93,10 +97,10 @@ class CoreTest : public ::testing::Test {
   void deposit(std::string_view amount) {
     ASSERT_TRUE(core->deposit("acme", yuan(amount), DepositKind::cash, std::nullopt).has_value());
   }
-  // What a settlement that the balance does not cover does to the ledger.
+  // Takes cash away, below 0 too, as only a settlement does otherwise.
   void charge(std::string_view amount) {
     ASSERT_TRUE(store->transaction([&]() -> Result<void> {
-      store->post("acme", {0, clock.now(), "cash:acme", "income:usage", yuan(amount), "usage", "test"});
+      store->post("acme", {0, clock.now(), "cash:acme", "external:corrections", yuan(amount), "correction", "test"});
       return {};
     }).has_value());
   }

@@ -192,7 +192,10 @@ TEST_F(AdminCalls, CatalogueAndAuditAreThere) {
 
 TEST_F(AdminCalls, TheManualClockGoesForwardAndRunsWhatIsDue) {
   std::string due;
-  options_.run_due = [&](WallTime now) { due = format_time(now); };
+  options_.run_due = [&](WallTime now) -> Result<void> {
+    due = format_time(now);
+    return {};
+  };
   serve();
   EXPECT_EQ(call("GET", "/v1/clock").text("now"), "2021-08-20T10:30:00+08:00");
   EXPECT_EQ(call("POST", "/v1/clock", R"({"now":"2021-08-20T11:00:00+08:00"})").status, 200U);

@@ -76,6 +76,7 @@ TEST_F(ConfigTest, EveryKeyIsReadIntoItsOwnMember) {
     if (list != nullptr) value = "a.yaml,b.yaml";
     if (texts != nullptr && texts->form == TextForm::choice) value = texts->choices.back();
     if (texts != nullptr && texts->form == TextForm::listen_address) value = "[::1]:0";
+    if (texts != nullptr && texts->form == TextForm::webhook_url) value = "https://example.net/hook";
     const auto loaded = load_config("", {{std::string(key.name), value}});
     EXPECT_THAT(loaded.faults, IsEmpty()) << key.name;
     const auto before = values_of(Config{});
