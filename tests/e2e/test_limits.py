@@ -43,9 +43,11 @@ class Guarantee(LimitTest):
                    within=30)
         self.assertEqual(account.subscription(service)["in_flight"], limit)
         self.assertEqual(self.admin.metric("in_flight", service=service.id, **{"class": "paid"}), limit)
+        eventually(lambda: self.upstream.held == limit, lambda: f"{limit} held, {self.upstream.held} are")
         self.upstream.open()
         self.assertEqual(sorted(all_calls.result(90)), [200] * limit + [429] * (callers - limit))
-        self.assertEqual((self.upstream.held_max, self.upstream.served), (limit, limit))
+        eventually(lambda: self.upstream.served == limit, lambda: f"{limit} served, {self.upstream.served} were")
+        self.assertEqual(self.upstream.held_max, limit)
         for response in refused:
             self.refused(response, 429, "limit_reached")
             self.assertGreaterEqual(int(response.header("retry-after")), 1)
