@@ -201,6 +201,9 @@ class Core {
   // Larger than any given out before, and durable. 0, which is never an epoch: `gateway` is no id, or the store
   // refused.
   std::uint32_t open_epoch(std::string_view gateway);
+  // The epoch under which this very process counts: reports of it from outside are refused (epoch_in_use), since the
+  // maximum would swallow what is counted here.
+  void own_epoch(std::uint32_t epoch) noexcept { own_epoch_ = epoch; }
   // Keeps the larger of what is stored and what comes in, total by total; a fault takes nothing of the report.
   // The first is for this process's own journal, whose free points the sink already knows.
   Result<void> merge(const meter::UsageReport& report);
@@ -321,6 +324,7 @@ class Core {
   const Clock& clock_;
   EntitlementSink& sink_;
   std::vector<Event> events_;  // of the open transaction
+  std::uint32_t own_epoch_ = 0;
   int depth_ = 0;              // of nested calls of run()
   std::optional<WallTime> running_at_;
   std::unique_ptr<DueWork> due_;  // between two pieces of one boundary; only a saving, the store knows what is open

@@ -39,9 +39,8 @@ UsageTotals larger(const UsageTotals& a, const UsageTotals& b) {
 }
 
 UsageTotals difference(const UsageTotals& a, const UsageTotals& b) {
-  return {a.calls_succeeded - b.calls_succeeded, a.calls_failed - b.calls_failed,
-          a.calls_unmetered - b.calls_unmetered, a.free_points - b.free_points,
-          a.billable_points - b.billable_points};
+  return {a.calls_succeeded - b.calls_succeeded, a.calls_failed - b.calls_failed, a.calls_unmetered - b.calls_unmetered,
+          a.free_points - b.free_points, a.billable_points - b.billable_points};
 }
 
 // The first hour that begins at or after `instant`.
@@ -101,8 +100,10 @@ Result<void> Core::merge(const meter::UsageReport& report) {
       if (auto checked = check_totals(entry.totals, i); checked.has_error()) return checked.error();
       if (known.contains(entry.subscription)) continue;
       if (!store_.find_subscription(entry.subscription)) {
-        return Fault{FaultKind::not_found, "subscription_not_found",
-                     fmt::format("there is no subscription number {}", entry.subscription), {}};
+        return Fault{FaultKind::not_found,
+                     "subscription_not_found",
+                     fmt::format("there is no subscription number {}", entry.subscription),
+                     {}};
       }
       known.insert(entry.subscription);
     }
@@ -140,6 +141,10 @@ Result<void> Core::merge(std::string_view gateway, std::int64_t epoch, const std
   return run([&]() -> Result<void> {
     if (!is_valid_id(gateway)) return invalid("gateway", "a gateway's name is 1 to 63 of a-z, 0-9 and '-'");
     if (auto checked = check_epoch(gateway, epoch); checked.has_error()) return checked.error();
+    if (own_epoch_ != 0 && epoch == own_epoch_) {
+      return Fault{FaultKind::conflict, "epoch_in_use", "this gateway counts under that epoch itself; open another",
+                   "epoch"};
+    }
     const auto entries = resolve(totals);
     if (entries.has_error()) return entries.error();
     for (const auto& entry : *entries) {
@@ -167,7 +172,8 @@ Result<Page<UsageRow>> Core::usage(std::string_view account, std::optional<std::
       if (!query.after) return invalid("after", "not a cursor of this list");
     }
     const auto rows = store_.usage(query);
-    return make_page<UsageRow>(rows, limit, [](const UsageRow& row) { return row; }, to_cursor);
+    return make_page<UsageRow>(
+        rows, limit, [](const UsageRow& row) { return row; }, to_cursor);
   });
 }
 

@@ -208,6 +208,8 @@ class Store {
   virtual void insert_qps_pack(std::uint32_t subscription, const QpsPack& pack) = 0;
   virtual std::vector<QpsPack> qps_packs(std::uint32_t subscription, WallTime not_ended_at) = 0;  // by start
 
+  // A random number above 0 that this store was given when it was made: journals name the store they belong to.
+  virtual std::uint32_t identity() = 0;
   virtual std::uint32_t insert_epoch(std::string_view gateway, WallTime at) = 0;
   virtual bool epoch_exists(std::string_view gateway, std::uint32_t epoch) = 0;
   virtual std::optional<meter::UsageTotals> find_report(const UsageSource& source) = 0;

@@ -46,8 +46,10 @@ Result<FolderLock> lock_folder(const std::string& data_dir) {
   FolderLock lock(fd);
   if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return lock;
   if (errno != EWOULDBLOCK) return unusable(path, errno);
-  return Fault{FaultKind::unavailable, "data_dir_in_use",
-               fmt::format("{} is in use by another process (it holds {})", data_dir, path), {}};
+  return Fault{FaultKind::unavailable,
+               "data_dir_in_use",
+               fmt::format("{} is in use by another process (it holds {})", data_dir, path),
+               {}};
 }
 
 // SQLite would make the file with the process's umask; its -wal file takes the mode of the file itself.
@@ -156,6 +158,16 @@ Result<void> SqliteStore::transaction(const std::function<Result<void>()>& body)
   if (outcome.has_error()) roll_back(outermost);
   if (outermost) failed_.reset();
   return outcome;
+}
+
+// SQLite's application_id: a number in the file's header that nothing else uses here.
+std::uint32_t SqliteStore::identity() {
+  const std::int64_t known = database_.execAndGet("PRAGMA application_id").getInt64();
+  if (known != 0) return static_cast<std::uint32_t>(known);
+  const std::string random = "0x0" + random_hex(4).substr(1);  // 28 bits
+  const auto fresh = static_cast<std::uint32_t>(std::stoul(random, nullptr, 16)) | 1U;
+  database_.exec(fmt::format("PRAGMA application_id = {}", fresh));
+  return fresh;
 }
 
 Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& data_dir) {

@@ -113,6 +113,7 @@ class SqliteStore final : public Store {
   void insert_qps_pack(std::uint32_t subscription, const QpsPack& pack) override;
   std::vector<QpsPack> qps_packs(std::uint32_t subscription, WallTime not_ended_at) override;
 
+  std::uint32_t identity() override;
   std::uint32_t insert_epoch(std::string_view gateway, WallTime at) override;
   bool epoch_exists(std::string_view gateway, std::uint32_t epoch) override;
   std::optional<meter::UsageTotals> find_report(const UsageSource& source) override;

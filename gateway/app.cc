@@ -93,7 +93,8 @@ void Serve::reload() {
       fresh.listen != config_->listen || fresh.admin_listen != config_->admin_listen ||
       fresh.data_dir != config_->data_dir || fresh.gateway != config_->gateway || fresh.workers != config_->workers ||
       fresh.billing.clock != config_->billing.clock || fresh.billing.webhook_url != config_->billing.webhook_url ||
-      fresh.journal.slots != config_->journal.slots || fresh.log.access_log != config_->log.access_log;
+      fresh.journal.slots != config_->journal.slots || fresh.billing.catalog != config_->billing.catalog ||
+      fresh.billing.plans != config_->billing.plans || fresh.log.access_log != config_->log.access_log;
   if (fixed_changed)
     spdlog::warn("addresses, data_dir, gateway, workers, journal.slots, billing and log.access_log take a restart");
   set_up_log(fresh.log);

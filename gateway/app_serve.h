@@ -16,6 +16,7 @@
 #include "gateway/admin_server.h"
 #include "gateway/app_entitlements.h"
 #include "gateway/app_outbox.h"
+#include "gateway/app_price_lists.h"
 #include "gateway/billing_thread.h"
 #include "gateway/config.h"
 #include "gateway/traffic.h"
@@ -43,7 +44,6 @@ class Serve final : public Traffic {
  private:
   // Start, in order.
   Result<void> prepare_data_dir();
-  Result<void> load_price_lists();
   Result<void> open_stores();
   Result<void> start_billing();  // on the billing thread: epoch, what the journal still holds, entitlements
   Result<void> start_workers();
@@ -88,10 +88,7 @@ class Serve final : public Traffic {
   bool due_running_ = false;  // between two slices
   bool stopping_ = false;     // nothing is armed again
   billing::DueRun due_run_;
-  std::optional<billing::Catalog> own_catalog_;
-  std::vector<billing::Plan> own_plans_;
-  const billing::Catalog* catalog_ = nullptr;
-  const std::vector<billing::Plan>* plans_ = nullptr;
+  PriceLists prices_;
 
   std::unique_ptr<billing::Store> store_;
   std::unique_ptr<meter::Journal> journal_;

@@ -54,7 +54,9 @@ Serve::Serve(const Config& config, const ConfigSource& source)
 
 Result<void> Serve::start() {
   if (auto r = prepare_data_dir(); !r) return r;
-  if (auto r = load_price_lists(); !r) return r;
+  auto prices = load_price_lists(config_->billing);
+  if (!prices) return prices.error();
+  prices_ = std::move(*prices);
   if (auto r = open_stores(); !r) return r;
   const auto cores = static_cast<std::int64_t>(std::max(1U, std::thread::hardware_concurrency()));
   const auto workers = static_cast<std::size_t>(config_->workers > 0 ? config_->workers : cores);
@@ -97,33 +99,12 @@ Result<void> Serve::prepare_data_dir() {
   return {};
 }
 
-Result<void> Serve::load_price_lists() {
-  catalog_ = &billing::Catalog::built_in();
-  plans_ = &billing::built_in_plans();
-  if (!config_->billing.catalog.empty()) {
-    const auto text = read_text(config_->billing.catalog);
-    if (!text) return text.error();
-    auto parsed = billing::Catalog::parse(*text, config_->billing.catalog);
-    if (!parsed) return parsed.error();
-    catalog_ = &own_catalog_.emplace(std::move(*parsed));
-  }
-  for (const auto& path : config_->billing.plans) {
-    const auto text = read_text(path);
-    if (!text) return text.error();
-    auto parsed = billing::Plan::parse(*text, path);
-    if (!parsed) return parsed.error();
-    own_plans_.push_back(std::move(*parsed));
-    plans_ = &own_plans_;
-  }
-  return billing::check_plans(*plans_, *catalog_);
-}
-
 Result<void> Serve::open_stores() {
   auto store = billing::open_sqlite_store(config_->data_dir);
   if (!store) return store.error();
   store_ = std::move(*store);
   auto journal = meter::Journal::open(config_->data_dir + "/journal", config_->gateway,
-                                      static_cast<std::uint32_t>(config_->journal.slots));
+                                      static_cast<std::uint32_t>(config_->journal.slots), store_->identity());
   if (!journal) return journal.error();
   journal_ = std::move(*journal);
   if (journal_->slots_damaged() > 0) {
@@ -136,16 +117,24 @@ Result<void> Serve::start_billing() {
   entitlements_.emplace(*directory_, [this](const std::string& id, std::shared_ptr<const ServiceConfig> service) {
     publish_service(id, service);
   });
-  core_.emplace(*store_, *catalog_, *plans_, plane_->clock, *entitlements_);
+  core_.emplace(*store_, prices_.catalog(), prices_.plans(), plane_->clock, *entitlements_);
   billing_.emplace();
   collect_timer_.emplace(billing_->context());
   due_timer_.emplace(billing_->context());
   manual_set_at_ = steady_now();
   if (auto r = start_outbox(); !r) return r;
   return run_and_wait(*billing_, [this]() -> Result<void> {
+    // Before an epoch is opened: a refused start must not move the store on until the foreign journal fits.
+    for (const std::uint32_t held : journal_->epochs()) {
+      if (!store_->epoch_exists(config_->gateway, held)) {
+        return start_fault("the journal holds usage of epoch " + std::to_string(held) +
+                           ", which this store never gave out: one of the two was restored or comes from elsewhere");
+      }
+    }
     const std::uint32_t epoch = core_->open_epoch(config_->gateway);
     if (epoch == 0) return start_fault("the store gave out no epoch for gateway " + config_->gateway);
     journal_->begin_epoch(epoch);
+    core_->own_epoch(epoch);
     collector_.emplace(*journal_, config_->gateway,
                        [this](const meter::UsageReport& report) { return core_->merge(report); });
     // What an earlier process counted is merged before anything is published: used free points stay used.
@@ -163,6 +152,16 @@ Result<void> Serve::start_billing() {
 Result<void> Serve::start_workers() {
   auto endpoint = parse_endpoint(config_->listen);
   if (!endpoint) return endpoint.error();
+  // The workers share the address by SO_REUSEPORT, and so would another process of ours: ask for it alone first.
+  if (endpoint->port() != 0) {
+    Acceptor alone(main_.get_executor());
+    error_code error;
+    alone.open(endpoint->protocol(), error);
+    if (!error) alone.set_option(asio::socket_base::reuse_address(true), error);
+    if (!error) alone.bind(*endpoint, error);
+    if (!error) alone.listen(1, error);
+    if (error) return start_fault("cannot listen on " + config_->listen + ": " + error.message());
+  }
   for (auto& worker : workers_) {
     if (const auto error = worker->listen(*endpoint)) {
       return start_fault("cannot listen on " + config_->listen + ": " + error.message());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gateway/app.h"
+#include "gateway/app_price_lists.h"
 #include "gateway/config.h"
 #include "gateway/ctl.h"
 #include "gateway/version.h"
@@ -79,7 +80,12 @@ int serve(const ServeOptions& options) {
 }
 
 int check(const std::string& path) {
-  if (!print_faults(tollgate::gateway::load_config(path, {}))) return 1;
+  const auto loaded = tollgate::gateway::load_config(path, {});
+  if (!print_faults(loaded)) return 1;
+  if (const auto named = tollgate::gateway::load_price_lists(loaded.config.billing); !named) {
+    fmt::print(stderr, "{}\n", named.error().message);
+    return 1;
+  }
   fmt::print("{}: ok\n", path);
   return 0;
 }

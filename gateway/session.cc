@@ -10,8 +10,9 @@ namespace tollgate::gateway {
 namespace {
 constexpr std::size_t kKeyBytesMax = 256;
 constexpr std::uint64_t kDiscardMax = 64 * 1024;  // a refused body up to this size is read past; beyond, we close
-constexpr std::int64_t kLingerMs = 1'000;
-constexpr std::uint64_t kLingerBytesMax = 1024 * 1024;
+// A client that is still sending its body hears us only when it has sent it, so the bound is time, not size.
+constexpr std::int64_t kLingerSilenceMs = 2'000;
+constexpr std::int64_t kLingerNs = 30'000'000'000;
 
 std::int64_t steady_ns() noexcept { return steady_now().time_since_epoch().count(); }
 
@@ -61,10 +62,12 @@ Task<void> Session::serve() {
       co_await proxy(call);
       call_ = nullptr;
     }
+    answered_ = call.status != 0;
     settle(call);
     if (!keep_open_) break;
   }
-  if (must_linger_) co_await linger();
+  // Nothing was answered when read_head() ended the loop; then there is nothing to wait for either.
+  if (!keep_open_ && answered_ && !close_abruptly_) co_await linger();
 }
 
 // ---- phase 2: a whole, strict, bounded head ----
@@ -74,6 +77,8 @@ Task<bool> Session::read_head(std::optional<Reason>& fault) {
   fault.reset();
   scanner_.reset();
   client_expired_ = false;
+  answered_ = false;
+  request_.is_head = false;  // until a request line says so
   if (in_.has_block() && in_.empty() && in_.capacity() != kSmallBlock) in_.release();
   if (!in_.has_block()) in_.use(worker_.small_blocks());
   if (++requests_ >= worker_.config().limits.requests_per_connection_max) keep_open_ = false;
@@ -192,12 +197,15 @@ std::optional<Reason> Session::decide(Call& call) {
   auto decision = limiter::admit(*call.subscription, call.at, call.started_ns);
   const auto* denied = std::get_if<limiter::Denied>(&decision);
   if (call.service->config->definition.rate_limit_headers) {
-    const std::int32_t limit = limiter::limit_now(*call.subscription, call.at);
-    const std::int32_t used = call.subscription->in_flight.load(std::memory_order_relaxed);
+    const auto [limit, remaining] = limiter::room_now(*call.subscription, call.at, call.started_ns);
     call.has_rate_limit = true;
-    call.rate_limit = {limit, denied != nullptr ? 0 : std::max(0, limit - used), 1};
+    call.rate_limit = {limit, denied != nullptr ? 0 : remaining, 1};
   }
-  if (denied != nullptr) return reason_of(denied->reason);
+  if (denied != nullptr) {
+    // The fields speak of the limit; of a spent quota they would promise what no second brings.
+    call.has_rate_limit = call.has_rate_limit && denied->reason == limiter::Refusal::limit_reached;
+    return reason_of(denied->reason);
+  }
   call.admission = std::get<limiter::Admission>(std::move(decision));
   call.admitted = true;
   call.service->cells.in_flight[call.admission.paid ? 0 : 1].add(1);
@@ -226,7 +234,6 @@ Task<void> Session::refuse(Call& call, Reason reason) {
   const bool readable = request_.body == BodyKind::length && call.body_left <= kDiscardMax && !request_.expect_continue;
   if (closes_connection(reason) || call.bad_body || !request_.keep_alive || (body_unread && !readable)) {
     keep_open_ = false;
-    must_linger_ = true;
   }
   RefusalAnswer answer;
   answer.reason = reason;
@@ -235,7 +242,7 @@ Task<void> Session::refuse(Call& call, Reason reason) {
   answer.log_id = call.number;
   answer.rate_limit = call.rate_limit_or_null();
   answer.keep_alive = keep_open_;
-  answer.without_body = !closes_connection(reason) && request_.is_head;
+  answer.without_body = request_.is_head;
   out_.clear();
   write_refusal(out_, answer);
 
@@ -250,7 +257,7 @@ Task<void> Session::refuse(Call& call, Reason reason) {
   const error_code error = co_await send_to_client(out);
   if (error) {
     keep_open_ = false;
-    must_linger_ = false;
+    close_abruptly_ = true;
   } else if (keep_open_ && body_unread) {
     co_await discard_body(call);
   }
@@ -327,14 +334,13 @@ Task<void> Session::linger() {
   error_code ignored;
   client_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   if (!in_.has_block()) in_.use(worker_.small_blocks());
-  std::uint64_t dropped = 0;
-  set_client_deadline(kLingerMs);
-  while (dropped < kLingerBytesMax) {
+  const std::int64_t until = steady_ns() + kLingerNs;
+  while (steady_ns() < until) {
+    set_client_deadline(kLingerSilenceMs);
     in_.clear();
     const auto space = in_.space();
     const auto [error, got] = co_await client_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
-    if (error) break;
-    dropped += got;
+    if (error || got == 0) break;
   }
   clear_client_deadline();
 }

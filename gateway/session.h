@@ -107,7 +107,8 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   bool upstream_expired_ = false;
   bool idle_ = false;  // between calls, and no byte of the next has come: free to be closed
   bool keep_open_ = true;
-  bool must_linger_ = false;  // unread input remains: close so that the answer is not lost to a reset
+  bool answered_ = false;        // the last call was answered, so a close must let the client read that answer
+  bool close_abruptly_ = false;  // the client is gone, or must see that its answer was cut
 };
 
 }  // namespace tollgate::gateway

@@ -32,7 +32,10 @@ Task<void> Session::proxy(Call& call) {
     connected = co_await connect(call, true);
     if (connected) co_await exchange(call);
   }
-  if (call.client_failed) keep_open_ = false;
+  if (call.client_failed) {
+    keep_open_ = false;
+    close_abruptly_ = true;
+  }
   if (!call.answered && !call.client_failed) co_await refuse(call, *call.fault);
 }
 
@@ -63,7 +66,9 @@ Task<bool> Session::connect(Call& call, bool fresh) {
     co_return true;
   }
   // Only a retry can come here after forwarding: then the call was made, and it failed.
-  call.fault = call.forwarded_ns == 0 ? Reason::upstream_unreachable : Reason::upstream_failed;
+  if (!call.client_failed) {
+    call.fault = call.forwarded_ns == 0 ? Reason::upstream_unreachable : Reason::upstream_failed;
+  }
   co_return false;
 }
 
@@ -104,6 +109,14 @@ Task<void> Session::exchange(Call& call) {
   response_chunks_ = {};
   upstream_expired_ = false;
   up_.use(worker_.small_blocks());
+  // Taken again: while we connected, the hour may have passed and an unused slot gone to somebody else.
+  if (call.forwarded_ns == 0) call.slot = worker_.recorder().slot(call.subscription->number, hour_of(call.at));
+  if (call.slot == nullptr) {
+    call.fault = Reason::journal_full;
+    keep_or_drop_upstream(call);
+    up_.release();
+    co_return;
+  }
   co_await send_request(call);
   if (call.body_done) {
     co_await respond(call);

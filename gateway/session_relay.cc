@@ -40,7 +40,6 @@ Task<void> Session::respond(Call& call) {
     // Answered (or broken) before the request's body had ended: the rest is not wanted and cannot be told from a
     // next request once we stop reading it, so this connection ends.
     keep_open_ = false;
-    must_linger_ = true;
     error_code ignored;
     client_.cancel(ignored);
     cancel_upstream();
@@ -175,6 +174,7 @@ Task<void> Session::relay(Call& call) {
   if (!whole && !call.client_failed) {
     upstream_broke(call, upstream_expired_ ? Reason::upstream_timeout : Reason::upstream_failed);
     if (framing == BodyKind::until_close) reset_on_close(client_);
+    close_abruptly_ = true;
   }
   call.upstream_done_ns = steady_ns();
   call.end(call.client_failed ? outcome : meter::Outcome::failed);

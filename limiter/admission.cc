@@ -1,5 +1,6 @@
 #include "limiter/admission.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace tollgate::limiter {
@@ -60,6 +61,13 @@ std::variant<Admission, Denied> admit(Subscription& subscription, WallTime now, 
     }
   }
   return admission;
+}
+
+Room room_now(const Subscription& subscription, WallTime now, std::int64_t steady_ns) noexcept {
+  const std::int32_t limit = limit_now(subscription, now);
+  const ServiceTerms& terms = *subscription.service->terms.load(std::memory_order_acquire);
+  if (terms.limit_by == LimitBy::qps) return {limit, calls_left(subscription.arrival, limit, steady_ns)};
+  return {limit, std::max(0, limit - subscription.in_flight.load(std::memory_order_relaxed))};
 }
 
 std::int32_t limit_now(const Subscription& subscription, WallTime now) noexcept {

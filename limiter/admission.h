@@ -37,7 +37,15 @@ struct Denied {
 [[nodiscard]] std::variant<Admission, Denied> admit(Subscription& subscription, WallTime now,
                                                     std::int64_t steady_ns) noexcept;
 
-// What the RateLimit headers and the admin API tell: the number that limits this subscription now.
+// What the RateLimit headers tell: the number that limits this subscription now, and how many more calls would be
+// let in at this instant (by a rate: of the burst; by concurrency: places free).
+struct Room {
+  std::int32_t limit = 0;
+  std::int32_t remaining = 0;
+};
+[[nodiscard]] Room room_now(const Subscription& subscription, WallTime now, std::int64_t steady_ns) noexcept;
+
+// The number that limits this subscription now.
 [[nodiscard]] std::int32_t limit_now(const Subscription& subscription, WallTime now) noexcept;
 
 }  // namespace tollgate::limiter

@@ -29,4 +29,12 @@ inline constexpr std::int64_t kSecondNs = 1'000'000'000;
   return std::nullopt;
 }
 
+// How many calls would pass at this instant, one after the other.
+[[nodiscard]] inline std::int32_t calls_left(const ArrivalTime& arrival, std::int32_t limit,
+                                             std::int64_t now_ns) noexcept {
+  const std::int64_t used = std::max(arrival.load(std::memory_order_relaxed), now_ns) - now_ns;
+  const std::int64_t left = (kSecondNs - used) / (kSecondNs / limit);
+  return static_cast<std::int32_t>(std::clamp<std::int64_t>(left, 0, limit));
+}
+
 }  // namespace tollgate::limiter

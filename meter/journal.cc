@@ -23,6 +23,7 @@ struct FileHeader {
   std::uint32_t slots = 0;
   std::uint32_t slot_bytes = sizeof(Slot);
   std::array<char, 64> gateway{};  // zero-terminated id
+  std::uint32_t store = 0;         // Store::identity()
   std::uint32_t check = 0;         // over all of the above
 };
 static_assert(sizeof(FileHeader) <= kHeaderBytes);
@@ -67,7 +68,8 @@ off_t file_bytes(std::uint32_t slots) noexcept {
 }
 
 // Reads the header of an existing file, or writes one into an empty file. Returns the number of slots.
-Result<std::uint32_t> settle_header(int file, const std::string& path, std::string_view gateway, std::uint32_t slots) {
+Result<std::uint32_t> settle_header(int file, const std::string& path, std::string_view gateway, std::uint32_t slots,
+                                    std::uint32_t store) {
   struct stat info {};
   if (::fstat(file, &info) != 0) return io_fault("cannot stat", path);
   FileHeader header;
@@ -81,12 +83,15 @@ Result<std::uint32_t> settle_header(int file, const std::string& path, std::stri
     } else if (std::string_view(header.gateway.data()) != gateway) {
       return refused(path,
                      "belongs to gateway " + std::string(header.gateway.data()) + ", not " + std::string(gateway));
+    } else if (header.store != store) {
+      return refused(path, "belongs to another store: move it aside, or bring its store back");
     } else if (header.slot_bytes != sizeof(Slot) || info.st_size < file_bytes(header.slots)) {
       return refused(path, "is shorter than its header says; usage in it may be lost: restore it or move it aside");
     }
     slots = std::max(slots, header.slots);  // a file grows with the configuration and never shrinks
   }
   header.slots = slots;
+  header.store = store;
   std::copy_n(gateway.begin(), std::min(gateway.size(), header.gateway.size() - 1), header.gateway.begin());
   header.check = check_of(header);
   if (const int error = ::posix_fallocate(file, 0, file_bytes(slots)); error != 0) {
@@ -98,14 +103,15 @@ Result<std::uint32_t> settle_header(int file, const std::string& path, std::stri
 }
 }  // namespace
 
-Result<std::unique_ptr<Journal>> Journal::open(const std::string& path, std::string_view gateway, std::uint32_t slots) {
+Result<std::unique_ptr<Journal>> Journal::open(const std::string& path, std::string_view gateway, std::uint32_t slots,
+                                               std::uint32_t store) {
   std::unique_ptr<Journal> journal(new Journal());
   journal->file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (journal->file_ < 0) return io_fault("cannot open", path);
   if (::flock(journal->file_, LOCK_EX | LOCK_NB) != 0) {
     return refused(path, "is in use by another process");
   }
-  const auto count = settle_header(journal->file_, path, gateway, slots);
+  const auto count = settle_header(journal->file_, path, gateway, slots, store);
   if (!count) return count.error();
   journal->count_ = *count;
   journal->mapping_bytes_ = static_cast<std::size_t>(file_bytes(*count));
@@ -194,6 +200,15 @@ void Journal::push_free(std::uint32_t index) noexcept {
 bool Journal::is_whole(std::uint32_t index) const noexcept {
   const Slot& slot = slots_[index];
   return slot.check == check_of(slot, slot.epoch.load(std::memory_order_relaxed), index);
+}
+
+std::set<std::uint32_t> Journal::epochs() const {
+  std::set<std::uint32_t> epochs;
+  for (std::uint32_t i = 0; i < slots_touched(); ++i) {
+    const std::uint32_t epoch = slots_[i].epoch.load(std::memory_order_relaxed);
+    if (epoch != 0 && is_whole(i)) epochs.insert(epoch);
+  }
+  return epochs;
 }
 
 std::uint32_t Journal::slots_touched() const noexcept {

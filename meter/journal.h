@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,7 +58,9 @@ class Journal {
   // Opens or creates the file with `slots` pre-allocated slots (a full disk is an error here, not a SIGBUS in
   // traffic), locks it to this process and checks what it holds. `gateway`: the name the file belongs to. A file
   // that is damaged in its header or belongs to another gateway is refused with a fault that says so.
-  static Result<std::unique_ptr<Journal>> open(const std::string& path, std::string_view gateway, std::uint32_t slots);
+  // `store`: the number of the store its epochs come from; a journal of another store is refused too.
+  static Result<std::unique_ptr<Journal>> open(const std::string& path, std::string_view gateway, std::uint32_t slots,
+                                               std::uint32_t store = 0);
   ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
@@ -81,6 +84,9 @@ class Journal {
 
   // Whether the slot's own words agree with its check. Damaged ones are neither counted nor reused.
   [[nodiscard]] bool is_whole(std::uint32_t index) const noexcept;
+
+  // The epochs that slots are held under. Before begin_epoch().
+  [[nodiscard]] std::set<std::uint32_t> epochs() const;
 
   // Writes everything counted so far to the disk. One thread at a time; blocks for as long as the disk takes.
   [[nodiscard]] bool sync() noexcept;
