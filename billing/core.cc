@@ -58,7 +58,13 @@ Result<void> Core::publish_all() {
     for (const auto& row : store_.all_keys()) {
       publish([key = KeyRecord{row.hash, row.account, row.expires_at}](EntitlementSink& sink) { sink.key_added(key); });
     }
-    for (const auto& row : store_.all_subscriptions()) {
+    const auto subscriptions = store_.all_subscriptions();
+    if (has_realtime_plan()) {  // before the states are told
+      for (const auto& row : subscriptions) {
+        if (over_its_money(row.account)) guarded_.insert(row.account);
+      }
+    }
+    for (const auto& row : subscriptions) {
       publish([changed = record(row)](EntitlementSink& sink) { sink.subscription_changed(changed); });
     }
     return {};

@@ -8,9 +8,11 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -176,8 +178,8 @@ class Core {
   // being run, never the clock. To be called with usage collected, whenever time has passed; a repetition does nothing.
   // A fault: the store failed, and what is not done yet stays due.
   Result<DueRun> run_due(WallTime now);
-  // The same in bounded pieces, so that other work on the thread gets its turn: one boundary, or a part of one with very
-  // many accounts. `true` while there is more to do.
+  // The same in bounded pieces, so that other work on the thread gets its turn: one boundary, or a part of one with
+  // very many accounts. `true` while there is more to do.
   Result<bool> run_due_piece(WallTime now, DueRun& run);
   Result<SettlementStatus> settlement_status();
 
@@ -185,15 +187,16 @@ class Core {
   Result<Bill> bill(std::string_view account, Month month);
   Result<Explanation> explain_transfer(std::string_view account, std::int64_t transfer);
   Result<Explanation> explain_line(std::string_view account, Month month, std::string_view line_id);
-  // What `points` or `calls` (exactly one of them) would cost pay-as-you-go, with `month_points` charged before. Without
-  // `plan`, by the plan of new subscriptions. Faults name model, points, calls, month_points or plan.
+  // What `points` or `calls` (exactly one of them) would cost pay-as-you-go, with `month_points` charged before.
+  // Without `plan`, by the plan of new subscriptions. Faults name model, points, calls, month_points or plan.
   Result<Quote> quote(std::string_view model, std::optional<Points> points, std::optional<std::int64_t> calls,
                       Points month_points, std::optional<std::string> plan);
 
   // -- notifications: the durable outbox. Whoever delivers asks for those due, and marks each.
   Result<std::vector<Notification>> due_notifications(WallTime now, int limit);  // pending, by number
   Result<void> mark_delivered(std::int64_t number, WallTime now);
-  // The next attempt is after 5 s, doubled with each failure up to an hour; after kNotificationAttemptsMax the state is failed.
+  // The next attempt is after 5 s, doubled with each failure up to an hour; after kNotificationAttemptsMax the
+  // state is failed.
   Result<void> mark_failed(std::int64_t number, WallTime now, std::string_view error);
   Result<Page<Notification>> notifications(std::optional<std::string> after, int limit);  // all, oldest first
 
@@ -264,7 +267,8 @@ class Core {
   Subscription shown(const SubscriptionRow& row);
   Result<ServiceRecord> record(const ServiceRow& row);
   SubscriptionRecord record(const SubscriptionRow& row);
-  bool in_arrears(std::string_view account);
+  bool in_debt(std::string_view account);     // cash below 0
+  bool in_arrears(std::string_view account);  // in debt, or guarded
   SubscriptionState state(const SubscriptionRow& row);
   Points free_points_left(const SubscriptionRow& row);
   // The hours that count against the free quota now, as [first, second); nullopt: all there are.
@@ -295,7 +299,8 @@ class Core {
   Result<SettledHour> settle_hour(const OpenUsage& usage);
   // Who pays for the billable points of `settlement`: fills parts, month points and amount. Writes nothing.
   struct Payment { std::int64_t call_remainder = 0; };
-  Result<Payment> pay_from(const SubscriptionRow& row, const ServiceRow& service, const Plan& plan, Settlement& settlement);
+  Result<Payment> pay_from(const SubscriptionRow& row, const ServiceRow& service, const Plan& plan,
+                           Settlement& settlement);
   Result<std::int64_t> pay_by_call(const SubscriptionRow& row, const CallPrice& price, Points cost,
                                    Settlement& settlement);
   Result<void> pay_by_point(const SubscriptionRow& row, const Plan& plan, Points cost, Settlement& settlement);
@@ -306,6 +311,14 @@ class Core {
   void after_settlement(std::string_view account, bool was_in_arrears, bool billable);
   void rearm_reminders(std::string_view account);
   void notify(NotificationKind kind, std::string_view account, std::optional<std::int64_t> hours_left);
+
+  // -- the real-time guard of plans with arrears_check realtime: core_guard.cc
+  [[nodiscard]] bool has_realtime_plan() const noexcept;
+  bool over_its_money(std::string_view account);
+  // Treats the account as in arrears, or no longer, and tells the traffic when that changed. After whatever may
+  // change what it owes or holds.
+  void check_guard(std::string_view account);
+  void check_guards(const std::unordered_set<std::uint32_t>& subscriptions);  // of their accounts
 
   struct MergeEntry {
     std::uint32_t subscription = 0;
@@ -326,6 +339,7 @@ class Core {
   std::vector<Event> events_;  // of the open transaction
   std::uint32_t own_epoch_ = 0;
   int depth_ = 0;              // of nested calls of run()
+  std::set<std::string, std::less<>> guarded_;  // accounts treated as in arrears by the guard; from the store at start
   std::optional<WallTime> running_at_;
   std::unique_ptr<DueWork> due_;  // between two pieces of one boundary; only a saving, the store knows what is open
 };

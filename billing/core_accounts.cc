@@ -49,8 +49,10 @@ Result<void> check_name(std::string_view name, std::size_t bytes_min) {
 Key shown_key(const KeyRow& row) { return {row.id, row.name, row.created_at, row.expires_at}; }
 }  // namespace
 
-bool Core::in_arrears(std::string_view account) {
-  // Arrears is a negative balance and nothing else: no stored state can disagree with the ledger.
+bool Core::in_arrears(std::string_view account) { return guarded_.contains(account) || in_debt(account); }
+
+bool Core::in_debt(std::string_view account) {
+  // A negative balance and nothing else: no stored state can disagree with the ledger.
   return store_.balance(fmt::format("cash:{}", account)) < MicroYuan();
 }
 
@@ -59,7 +61,7 @@ Account Core::shown(const AccountRow& row) {
   account.id = row.id;
   account.name = row.name;
   account.cash = store_.balance("cash:" + row.id);
-  account.in_arrears = account.cash < MicroYuan();
+  account.in_arrears = account.cash < MicroYuan() || guarded_.contains(row.id);
   account.vouchers = store_.unexpired_vouchers(row.id, now());
   account.created_at = row.created_at;
   return account;

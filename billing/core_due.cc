@@ -7,7 +7,7 @@
 
 namespace tollgate::billing {
 namespace {
-constexpr std::size_t kHoursAPiece = 2000;  // of usage; a piece ends with the account in which it is reached
+constexpr std::size_t kHoursAPiece = 500;  // of usage; a piece ends with the account in which it is reached
 }
 
 Result<DueRun> Core::run_due(WallTime now) {

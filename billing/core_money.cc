@@ -51,7 +51,8 @@ Result<Core::Deposited> Core::deposit(std::string_view account, MicroYuan amount
       store_.post(account, {0, now, credited, cash, std::min(amount, debt), "debt", id});
     }
     rearm_reminders(account);
-    if (debt > MicroYuan() && !in_arrears(account)) publish_subscriptions_of(account);
+    if (debt > MicroYuan() && !in_debt(account)) publish_subscriptions_of(account);
+    check_guard(account);
     return Deposited{id, shown(*row)};
   });
 }
@@ -117,6 +118,7 @@ Result<QpsPack> Core::buy_qps_pack(std::string_view account, std::string_view se
     store_.insert_qps_pack(row->number, pack);
     store_.post(account, {0, now, "cash:" + row->account, "income:qps_packs", due, "qps_pack", pack.id});
     publish([changed = record(*row)](EntitlementSink& sink) { sink.subscription_changed(changed); });
+    check_guard(account);
     return pack;
   });
 }

@@ -56,8 +56,8 @@ Result<void> Core::check_pinned_plans() {
     const std::string configured = canonical(*plan);
     if (configured == text) continue;
     return Fault{FaultKind::unavailable, "plan_changed",
-                 fmt::format("plan '{}' is in use and immutable, and what is configured differs: {}. Give a changed price "
-                             "list an id of its own", id, differences(text, configured)), {}};
+                 fmt::format("plan '{}' is in use and immutable, and what is configured differs: {}. "
+                             "Give a changed price list an id of its own", id, differences(text, configured)), {}};
   }
   for (const auto& id : store_.plans_in_use()) {
     const Plan* plan = find_plan(id);

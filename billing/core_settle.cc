@@ -40,7 +40,7 @@ std::string source_of(const SettlementPart& part) {
 Result<void> Core::settle_account(const OpenUsage* begin, const OpenUsage* end, DueRun& run) {
   const std::string& account = begin->account;
   const auto settled = in_transaction([&]() -> Result<std::int64_t> {
-    const bool was_in_arrears = in_arrears(account);
+    const bool was_in_arrears = in_debt(account);
     SettledHour sum;
     for (const OpenUsage* usage = begin; usage != end; ++usage) {
       const auto hour = settle_hour(*usage);
@@ -50,6 +50,7 @@ Result<void> Core::settle_account(const OpenUsage* begin, const OpenUsage* end, 
     }
     if (sum.amount > MicroYuan()) store_.add_charge(account, now(), sum.amount);
     after_settlement(account, was_in_arrears, sum.billable > Points());
+    check_guard(account);
     return end - begin;
   });
   if (settled.has_value()) {

@@ -110,6 +110,7 @@ Result<void> Core::merge(const meter::UsageReport& report) {
     for (const auto& entry : report.entries) {
       merge_entry(report.gateway, report.epoch, {entry.subscription, entry.hour, entry.totals});
     }
+    check_guards(known);
     return {};
   });
 }
@@ -156,6 +157,9 @@ Result<void> Core::merge(std::string_view gateway, std::int64_t epoch, const std
         sink.free_points_used_elsewhere(number, points);
       });
     }
+    std::unordered_set<std::uint32_t> subscriptions;
+    for (const auto& entry : *entries) subscriptions.insert(entry.subscription);
+    check_guards(subscriptions);
     return {};
   });
 }

@@ -27,6 +27,8 @@ void read_head(YamlReader& reader, const YAML::Node& root, Plan& plan) {
     plan.sold_until = parse_time(*until);
     if (!plan.sold_until) reader.fault(root["sold_until"], "sold_until must be an RFC 3339 time");
   }
+  const auto check = reader.one_of(root, "arrears_check", {"hourly", "realtime"});
+  plan.arrears_check = check.value_or(0) == 0 ? ArrearsCheck::hourly : ArrearsCheck::realtime;
   plan.package_months = static_cast<int>(reader.integer(root, "package_months", 1, 120).value_or(12));
 }
 
@@ -115,8 +117,10 @@ Result<Plan> Plan::parse(std::string_view yaml, std::string_view source) {
   const YAML::Node root = reader.load(yaml);
   Plan plan;
   if (reader.clean() && reader.check_map(root, "the plan",
-                                         {{"id"}, {"title"}, {"free_quota"}, {"sold_until", false}, {"tiers", false},
-                                          {"calls", false}, {"package_months", false}, {"packages", false}, {"qps_packs", false}})) {
+                                         {{"id"}, {"title"}, {"free_quota"}, {"sold_until", false}, {"arrears_check", false},
+                                          {"tiers", false},
+                                          {"calls", false}, {"package_months", false}, {"packages", false},
+                                          {"qps_packs", false}})) {
     read_head(reader, root, plan);
     read_free_quota(reader, root, plan);
     read_tiers(reader, root, plan);
@@ -141,12 +145,15 @@ const CallPrice* Plan::call_price(std::string_view model) const noexcept {
 std::string canonical(const Plan& plan) {
   constexpr std::string_view periods[] = {"once", "day", "month"};
   std::string text;
-  const auto line = [&](std::string_view name, const std::string& value) { text += fmt::format("{}: {}\n", name, value); };
+  const auto line = [&](std::string_view name, const std::string& value) {
+    text += fmt::format("{}: {}\n", name, value);
+  };
   line("id", plan.id);
   line("title", plan.title);
   line("free_quota", fmt::format("{} {}", plan.free_quota.count(),
                                  periods[static_cast<std::size_t>(plan.free_quota_period)]));
   if (plan.sold_until) line("sold_until", format_time(*plan.sold_until));
+  if (plan.arrears_check == ArrearsCheck::realtime) line("arrears_check", "realtime");
   for (const auto& tier : plan.tiers) {
     line(tier.up_to ? fmt::format("tier up to {}", tier.up_to->count()) : "tier beyond", format_yuan(tier.per_point));
   }

@@ -41,6 +41,8 @@ struct CallPrice {  // of one model, in a plan that charges by the call
   std::vector<CountPackOffer> count_packs;  // by rising calls
 };
 
+// When an account whose money does not cover its usage is treated as in arrears: at the settlement of the hour, or as
+// soon as what is metered and not settled yet would take it below 0.
 enum class ArrearsCheck { hourly, realtime };
 
 enum class FreeQuotaPeriod { once, day, month };
@@ -50,6 +52,7 @@ struct Plan {
   std::string title;
   Points free_quota;  // points of a subscription that cost nothing
   FreeQuotaPeriod free_quota_period = FreeQuotaPeriod::once;
+  ArrearsCheck arrears_check = ArrearsCheck::hourly;
   std::optional<WallTime> sold_until;  // nothing new of the plan is sold from this instant on
   std::vector<Tier> tiers;             // by rising up_to; empty in a plan that charges by the call
   std::vector<CallPrice> calls;        // empty in a plan that charges by the point

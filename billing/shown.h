@@ -195,7 +195,7 @@ struct Notification {
   NotificationKind kind = NotificationKind::arrears_notice;
   std::string account;
   WallTime created_at;
-  std::string payload;  // a JSON object: id, kind, account, created_at, cash, vouchers, hours_left (whole; not of notices)
+  std::string payload;  // a JSON object: id, kind, account, created_at, cash, vouchers; of reminders hours_left, whole
   NotificationState state = NotificationState::pending;
   std::int32_t attempts = 0;
   WallTime next_attempt_at;

@@ -250,6 +250,8 @@ class Store {
   virtual std::optional<WallTime> first_account_at() = 0;
   virtual std::optional<Hour> oldest_open_hour() = 0;
   virtual std::vector<OpenUsage> open_usage(Hour before) = 0;  // by account, hour, service
+  // Those of one account, up to an hour, in the same order.
+  virtual std::vector<OpenUsage> open_usage_of(std::string_view account, Hour until) = 0;
   virtual std::optional<UnsettledRow> unsettled(std::uint32_t subscription, Hour hour) = 0;
   virtual void close_usage(std::uint32_t subscription, Hour hour) = 0;  // all of it settled, one revision more
   // Its id. Parts and transfers are not written by it.

@@ -144,6 +144,7 @@ class SqliteStore final : public Store {
   std::optional<WallTime> first_account_at() override;
   std::optional<Hour> oldest_open_hour() override;
   std::vector<OpenUsage> open_usage(Hour before) override;
+  std::vector<OpenUsage> open_usage_of(std::string_view account, Hour until) override;
   std::optional<UnsettledRow> unsettled(std::uint32_t subscription, Hour hour) override;
   void close_usage(std::uint32_t subscription, Hour hour) override;
   std::int64_t insert_settlement(const Settlement& settlement, std::uint32_t subscription) override;

@@ -133,7 +133,8 @@ std::optional<Settlement> SqliteStore::find_settlement(const SettlementKey& key)
   std::int64_t id = 0;
   {
     Query query(prepared("SELECT t.id, t.account, s.service, t.at, t.plan, t.free_points, t.billable_points, "
-                         "t.calls_unmetered, t.unmetered_points, t.month_points_before, t.month_points_after, t.amount FROM settlements t "
+                         "t.calls_unmetered, t.unmetered_points, t.month_points_before, t.month_points_after, t.amount "
+                         "FROM settlements t "
                          "JOIN subscriptions s ON s.number = t.subscription "
                          "WHERE t.subscription = ? AND t.hour = ? AND t.revision = ?"));
     if (!query.bind(key.subscription, key.hour, key.revision).step()) return std::nullopt;
@@ -160,8 +161,8 @@ std::optional<Settlement> SqliteStore::find_settlement(const SettlementKey& key)
 
 // Epochs are few, one for each start of a gateway; an index of the reports by hour would cost every report.
 std::vector<ReportedUsage> SqliteStore::reported(std::uint32_t subscription, Hour hour) {
-  Query query(prepared("SELECT r.gateway, r.epoch, r.calls_succeeded, r.calls_failed, r.calls_unmetered, r.free_points, "
-                       "r.billable_points FROM epochs e CROSS JOIN usage_reports r ON r.gateway = e.gateway "
+  Query query(prepared("SELECT r.gateway, r.epoch, r.calls_succeeded, r.calls_failed, r.calls_unmetered, "
+                       "r.free_points, r.billable_points FROM epochs e CROSS JOIN usage_reports r ON r.gateway = e.gateway "
                        "AND r.epoch = e.epoch AND r.subscription = ? AND r.hour = ? ORDER BY e.epoch"));
   query.bind(subscription, hour);
   std::vector<ReportedUsage> rows;

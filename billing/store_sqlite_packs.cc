@@ -45,8 +45,8 @@ std::vector<Package> SqliteStore::packages(std::uint32_t subscription, WallTime 
 }
 
 std::vector<Package> SqliteStore::packages_covering(std::uint32_t subscription, WallTime begin, WallTime end) {
-  Query query(prepared(PACKAGE_COLUMNS "WHERE subscription = ? AND expires_at > ? AND bought_at < ? AND points_left > 0 "
-                       "ORDER BY expires_at, bought_at, id"));
+  Query query(prepared(PACKAGE_COLUMNS "WHERE subscription = ? AND expires_at > ? AND bought_at < ? "
+                       "AND points_left > 0 ORDER BY expires_at, bought_at, id"));
   return read_packages(query.bind(subscription, begin, end));
 }
 

@@ -2,6 +2,19 @@
 #include "billing/store_sqlite.h"
 
 namespace tollgate::billing {
+namespace {
+std::vector<OpenUsage> read_open_usage(Query& query) {
+  std::vector<OpenUsage> rows;
+  while (query.step()) {
+    OpenUsage row;
+    row.account = query.text();
+    row.subscription = static_cast<std::uint32_t>(query.integer());
+    row.hour = Hour{static_cast<std::int32_t>(query.integer())};
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+}  // namespace
 
 std::optional<WallTime> SqliteStore::due_through() {
   Query query(prepared("SELECT at FROM due_through WHERE id = 1"));
@@ -30,16 +43,16 @@ std::vector<OpenUsage> SqliteStore::open_usage(Hour before) {
   Query query(prepared("SELECT s.account, u.subscription, u.hour FROM usage_hours u "
                        "JOIN subscriptions s ON s.number = u.subscription "
                        "WHERE u.open = 1 AND u.hour < ? ORDER BY s.account, u.hour, s.service"));
-  query.bind(before);
-  std::vector<OpenUsage> rows;
-  while (query.step()) {
-    OpenUsage row;
-    row.account = query.text();
-    row.subscription = static_cast<std::uint32_t>(query.integer());
-    row.hour = Hour{static_cast<std::int32_t>(query.integer())};
-    rows.push_back(std::move(row));
-  }
-  return rows;
+  return read_open_usage(query.bind(before));
+}
+
+// '+' keeps SQLite from the index of all open hours: one account has few, found by its subscriptions.
+std::vector<OpenUsage> SqliteStore::open_usage_of(std::string_view account, Hour until) {
+  Query query(prepared("SELECT s.account, u.subscription, u.hour FROM subscriptions s "
+                       "CROSS JOIN usage_hours u ON u.subscription = s.number WHERE s.account = ?1 AND +u.open = 1 "
+                       "AND u.hour >= (SELECT min(hour) FROM usage_hours WHERE open = 1) AND u.hour <= ?2 "
+                       "ORDER BY u.hour, s.service"));
+  return read_open_usage(query.bind(account, until));
 }
 
 std::optional<UnsettledRow> SqliteStore::unsettled(std::uint32_t subscription, Hour hour) {
@@ -74,8 +87,8 @@ std::int64_t SqliteStore::insert_settlement(const Settlement& settlement, std::u
       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
   query.bind(subscription, settlement.hour, settlement.revision, settlement.at, settlement.account,
              month_of(settlement.hour), settlement.plan, settlement.free_points, settlement.billable_points,
-             settlement.calls_unmetered, settlement.unmetered_points, settlement.month_points_before, settlement.month_points_after,
-             settlement.amount).exec();
+             settlement.calls_unmetered, settlement.unmetered_points, settlement.month_points_before,
+             settlement.month_points_after, settlement.amount).exec();
   return database_.getLastInsertRowid();
 }
 

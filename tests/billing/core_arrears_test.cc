@@ -147,5 +147,33 @@ TEST_F(CoreArrears, ADeliveryThatNeverSucceedsIsGivenUpAndShown) {
   EXPECT_EQ(page.items[0].attempts, kNotificationAttemptsMax);
 }
 
+using CoreGuard = SettlementTest;
+
+TEST_F(CoreGuard, TheRealtimeGuardActsBeforeTheHourEndsAndADepositLiftsIt) {
+  plans.front().arrears_check = ArrearsCheck::realtime;
+  subscribe("detect");
+  deposit("10");
+  use("detect", "2021-08-25T10:00:00+08:00", 10'000);
+  EXPECT_EQ(subscription("detect").state, SubscriptionState::paid);  // exactly covered
+  use("detect", "2021-08-25T10:00:00+08:00", 10'001);
+  EXPECT_EQ(subscription("detect").state, SubscriptionState::arrears);
+  EXPECT_EQ(sink.subscriptions.back().state, SubscriptionState::arrears);
+  EXPECT_EQ(cash(), yuan("10"));  // nothing is posted before the hour's settlement
+  EXPECT_EQ(core->notifications(std::nullopt, 10)->items.size(), 0u);
+  expect_audit_holds();
+  reopen();
+  ASSERT_TRUE(core->publish_all().has_value());
+  EXPECT_EQ(sink.subscriptions.back().state, SubscriptionState::arrears);
+  deposit("0.001");
+  EXPECT_EQ(sink.subscriptions.back().state, SubscriptionState::paid);
+  use("detect", "2021-08-25T10:00:00+08:00", 12'000);
+  run("2021-08-25T11:00:00+08:00");
+  EXPECT_EQ(cash(), yuan("-1.999"));
+  EXPECT_EQ(core->notifications(std::nullopt, 10)->items.size(), 1u);
+  deposit("5");
+  EXPECT_EQ(subscription("detect").state, SubscriptionState::paid);
+  expect_audit_holds();
+}
+
 }  // namespace
 }  // namespace tollgate::billing

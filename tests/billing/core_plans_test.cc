@@ -130,7 +130,8 @@ TEST_F(CorePlans, ADailyQuotaIsGrantedAgainEachBeijingMidnight) {
   plans.front().free_quota_period = FreeQuotaPeriod::day;
   subscribe("detect");
   const auto number = subscription("detect").number;
-  ASSERT_TRUE(core->merge("gw-1", epoch, {{"acme", "detect", hour_of(clock.now()), totals(9, 0, 9'000, 0)}}).has_value());
+  const NamedUsage used{"acme", "detect", hour_of(clock.now()), totals(9, 0, 9'000, 0)};
+  ASSERT_TRUE(core->merge("gw-1", epoch, {used}).has_value());
   EXPECT_EQ(subscription("detect").free_points_left, Points(1'000));
   sink = RecordingSink();
   run("2021-08-25T23:59:59+08:00");
@@ -145,7 +146,8 @@ TEST_F(CorePlans, ADailyQuotaIsGrantedAgainEachBeijingMidnight) {
 }
 
 TEST_F(CorePlans, QuotesAreTierByTier) {
-  const auto quote = core->quote("object-detection/high-performance", Points(2'000'000), std::nullopt, Points(), {}).value();
+  const auto quote =
+      core->quote("object-detection/high-performance", Points(2'000'000), std::nullopt, Points(), {}).value();
   EXPECT_EQ(quote.total, yuan("1800"));
   ASSERT_EQ(quote.lines.size(), 2u);
   EXPECT_EQ(quote.lines[1].amount, yuan("800"));

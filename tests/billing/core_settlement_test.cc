@@ -193,7 +193,8 @@ TEST_F(CoreSettlement, ALagAfterDowntimeIsCaughtUpHourByHourInOrder) {
 
 TEST_F(CoreSettlement, FreeAndUnmeteredUsageCostsNothingAndIsOnTheBooks) {
   subscribe("detect");
-  ASSERT_TRUE(core->merge("gw-1", epoch, {{"acme", "detect", hour_of(clock.now()), totals(3, 1, 20, 0, 7)}}).has_value());
+  const NamedUsage used{"acme", "detect", hour_of(clock.now()), totals(3, 1, 20, 0, 7)};
+  ASSERT_TRUE(core->merge("gw-1", epoch, {used}).has_value());
   run("2021-08-25T11:00:00+08:00");
   EXPECT_EQ(cash(), MicroYuan());
   EXPECT_EQ(subscription("detect").month_points, Points());
@@ -245,8 +246,9 @@ TEST_F(CoreSettlement, AFaultOfOneAccountPutsItOffAndNoOther) {
   deposit("10");
   ASSERT_TRUE(core->put_account("zeta", "Zeta").has_value());
   ASSERT_TRUE(core->put_subscription("zeta", "detect", true, std::nullopt).has_value());
-  ASSERT_TRUE(core->merge("gw-1", epoch, {{"zeta", "detect", hour_of(clock.now()), totals(1, 0, 0, kUsageTotalMax)},
-                                          {"acme", "detect", hour_of(clock.now()), totals(1, 0, 0, 1'000)}}).has_value());
+  const Hour hour = hour_of(clock.now());
+  ASSERT_TRUE(core->merge("gw-1", epoch, {{"zeta", "detect", hour, totals(1, 0, 0, kUsageTotalMax)},
+                                          {"acme", "detect", hour, totals(1, 0, 0, 1'000)}}).has_value());
   const auto done = core->run_due(at("2021-08-25T11:00:00+08:00")).value();
   EXPECT_EQ(done.failures, 1);
   EXPECT_NE(done.failure.find("zeta"), std::string::npos);

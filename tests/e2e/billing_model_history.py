@@ -11,7 +11,7 @@ MODELS = ("image-classification/autodl", "object-detection/high-performance", "i
           "object-detection/ultra-accuracy")
 LEGACY, POINTS = "calls-legacy", "points-2021-08-20"
 FREE_QUOTA_KEPT = 10_000     # reports of one subscription never use more free points than there are
-START = {"price change": "2021-07-19T10:20:30+08:00", "leap day": "2024-02-26T22:15:00+08:00",
+START = {"price change": "2021-07-26T10:20:30+08:00", "leap day": "2024-02-26T22:15:00+08:00",
          "a year's end": "2022-12-30T08:00:00+08:00"}
 
 
@@ -130,8 +130,8 @@ class History:
     def op_subscribe(self):
         self.subscribe(self.random.choice(sorted(self.model.accounts)), self.random.choice(sorted(self.services)))
 
-    def op_deposit(self):
-        account = self.random.choice(sorted(self.model.accounts))
+    def op_deposit(self, account=None):
+        account = account or self.random.choice(sorted(self.model.accounts))
         held = self.model.accounts[account]
         charged, hours = self.model.burn(held)
         wanted = self.random.choice([1, 25, 30, 49, 55, 73, 80, 400])     # hours that the money shall last
@@ -227,7 +227,7 @@ class History:
     def op_migrate(self):
         by_call = [(account, service) for account, each in self.model.accounts.items()
                    for service, held in each.subscriptions.items() if held.plans[-1][1].id == LEGACY]
-        if not by_call:
+        if not by_call or self.model.plans[LEGACY].sold(self.model.now) and self.random.random() < 0.8:
             return
         account, service = self.random.choice(by_call)
         self.note(f"migrate {account} {service}")
@@ -304,13 +304,21 @@ class History:
     def op_routine(self):
         """Some hours in which one account does much the same each hour, as most do."""
         who, calls = self.pick(), self.random.choice([50, 400, 3000])
-        for _ in range(self.random.randrange(2, 10)):
+        hours = 180 if self.random.random() < 0.05 else self.random.randrange(2, 12)
+        for hour in range(hours):
             self.send([self.grow(who=who, calls=calls + self.random.randrange(10))])
             self.step(hour_of(self.model.now) + HOUR)
+            if hour > 0 and self.random.random() < 0.2:
+                self.op_deposit(who[0])
 
     # -- time
     def op_clock(self):
         self.step(self.target())
+
+    @property
+    def stride(self):
+        """Before the price change there is little time and much that is sold only then."""
+        return 1 if self.model.plans[LEGACY].sold(self.model.now) else self.pace
 
     def target(self):
         now, kind = self.model.now, self.random.random()
@@ -319,20 +327,20 @@ class History:
         if kind < 0.50:
             return now + self.random.randrange(1, HOUR)
         if kind < 0.75:
-            return now + int(self.pace * self.random.randrange(1, 9 * HOUR)) + 1
+            return now + int(self.stride * self.random.randrange(1, 9 * HOUR)) + 1
         if kind < 0.85:
-            return now + int(self.pace * self.random.randrange(1, 4 * DAY)) + 1
+            return now + int(self.stride * self.random.randrange(1, 4 * DAY)) + 1
         if kind < 0.95:
             ends = [each.expires_at for account in self.model.accounts.values() for each in account.vouchers] + [
                 end for account in self.model.accounts.values() for held in account.subscriptions.values()
                 for end in [each.expires_at for each in held.packages] + [each.ends_at for each in held.qps_packs]]
-            ends = sorted(end for end in ends if end is not None and now < end < now + int(self.pace * 45 * DAY))
+            ends = sorted(end for end in ends if end is not None and now < end < now + int(self.stride * 45 * DAY))
             if ends:
                 return max(now + 1, ends[0] + self.random.choice([-1, 0, 1]))
         month = month_of(now)
         while month_of(now) == month:       # the end of the month, a second before it or after
             now = now - (now + 8 * HOUR) % DAY + DAY
-        if now - self.model.now > self.pace * 31 * DAY:
+        if now - self.model.now > self.stride * 31 * DAY:
             return self.model.now + HOUR
         return max(self.model.now + 1, now + self.random.choice([-1, 0, 1, HOUR]))
 
@@ -354,8 +362,8 @@ class History:
         if answer["ok"] is not True:
             raise Difference(f"audit: {[each for each in answer['invariants'] if not each['ok']]}\n" + self.story())
 
-    WEIGHTS = {"usage": 40, "late_usage": 12, "clock": 25, "deposit": 8, "package": 3, "count_pack": 2, "qps_pack": 2,
-               "replay": 2, "migrate": 0.5, "subscribe": 2, "epoch": 1, "account": 0.5,
+    WEIGHTS = {"usage": 40, "late_usage": 12, "clock": 25, "deposit": 8, "package": 4, "count_pack": 2, "qps_pack": 2,
+               "replay": 2, "migrate": 1, "subscribe": 2, "epoch": 1, "account": 0.5,
                "audit": 0.5, "routine": 3}
 
     def run(self, operations, kills=0):

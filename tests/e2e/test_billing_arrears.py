@@ -169,6 +169,26 @@ class Reminders(BillingTest):
         self.hours(account, service, 2)
         self.assertEqual(self.kinds(account), ["reminder_24h"])
 
+    def test_the_burn_is_that_of_the_last_168_hours(self):
+        """A large charge at T counts 167 hours later and no more after 168."""
+        service, account = self.customer(cash="3202.00")
+        other, last = self.service(FAST), self.customer(cash="3202.00")
+        accounts = ((account, service), (last[1], last[0]))
+        for each, used in accounts:
+            self.subscribe(each, other)
+            self.use(each, used, billable=800_000)
+        self.next_hour()
+        for each, used in accounts:
+            self.assertEqual(self.buy(each, other, "packages", points=3_000_000).status, 201)
+            self.assertEqual(self.cash(each), "152.00")
+        self.next_hour(166)
+        self.use(account, service, billable=1_000)
+        self.next_hour()
+        self.assertEqual(self.kinds(account), ["reminder_48h"])
+        self.use(last[1], last[0], billable=1_000)
+        self.next_hour()
+        self.assertEqual((self.cash(last[1]), self.kinds(last[1])), ("151.00", []))
+
     def test_ids_are_unique_and_the_log_delivers(self):
         service, account = self.customer(cash="2.00")
         self.use(account, service, billable=3_000)

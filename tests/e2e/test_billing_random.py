@@ -13,7 +13,7 @@ from pathlib import Path
 from billing_model_history import LEGACY, POINTS, START, History
 from harness import REPOSITORY, Tollgate
 
-OPERATIONS = int(os.environ.get("E2E_BILLING_OPERATIONS", "250"))
+OPERATIONS = int(os.environ.get("E2E_BILLING_OPERATIONS", "600"))
 
 
 def plans(folder):

@@ -1,0 +1,54 @@
+// The real-time guard: with a plan whose arrears_check is realtime, an account is treated as in arrears as soon as what
+// is metered and not settled would take it below 0. It posts nothing; the hour's settlement does, as ever.
+#include <algorithm>
+
+#include "billing/core.h"
+#include "billing/store.h"
+
+namespace tollgate::billing {
+
+bool Core::has_realtime_plan() const noexcept {
+  return std::ranges::any_of(plans_, [](const Plan& plan) { return plan.arrears_check == ArrearsCheck::realtime; });
+}
+
+// Settles what is open, looks at the balance, and takes all of it back: the guard can never disagree with what the
+// settlement will do.
+bool Core::over_its_money(std::string_view account) {
+  const auto rows = store_.subscriptions(account, "", kPageItemsMax);
+  const bool watched = std::ranges::any_of(rows, [&](const SubscriptionRow& row) {
+    const Plan* plan = find_plan(row.plan);
+    return row.paid && plan != nullptr && plan->arrears_check == ArrearsCheck::realtime;
+  });
+  if (!watched) return false;
+  MicroYuan left;
+  (void)run([&]() -> Result<void> {
+    for (const auto& usage : store_.open_usage_of(account, hour_of(now()))) (void)settle_hour(usage);
+    left = store_.balance("cash:" + std::string(account));
+    return Fault{FaultKind::conflict, "only_looked", "", {}};
+  });
+  return left < MicroYuan();
+}
+
+void Core::check_guard(std::string_view account) {
+  if (!has_realtime_plan()) return;
+  const bool over = over_its_money(account);
+  const auto known = guarded_.find(account);
+  if (over == (known != guarded_.end())) return;
+  if (over) {
+    guarded_.emplace(account);
+  } else {
+    guarded_.erase(known);
+  }
+  publish_subscriptions_of(account);
+}
+
+void Core::check_guards(const std::unordered_set<std::uint32_t>& subscriptions) {
+  if (!has_realtime_plan()) return;
+  std::set<std::string> accounts;
+  for (const auto number : subscriptions) {
+    if (const auto row = store_.find_subscription(number)) accounts.insert(row->account);
+  }
+  for (const auto& account : accounts) check_guard(account);
+}
+
+}  // namespace tollgate::billing
