@@ -107,12 +107,12 @@ Result<QpsPack> Core::buy_qps_pack(std::string_view account, std::string_view se
       return Fault{FaultKind::gone, "plan_not_sold",
                    fmt::format("nothing of plan '{}' is sold any more", plan->id), {}};
     }
-    if (store_.qps_packs(row->number, now).size() >= static_cast<std::size_t>(kPacksMax)) {
-      return conflict("too_many_packs", fmt::format("a subscription has at most {} packs not yet ended", kPacksMax));
-    }
     const MicroYuan daily = unlimited ? price->unlimited : price->metered;
     const MicroYuan due = daily * qps * started_days(std::max(starts_at, now), ends_at);
     if (auto checked = check_buyer(*row, due); checked.has_error()) return checked.error();
+    if (store_.qps_packs(row->number, now).size() >= static_cast<std::size_t>(kPacksMax)) {
+      return conflict("too_many_packs", fmt::format("a subscription has at most {} packs not yet ended", kPacksMax));
+    }
 
     const QpsPack pack{random_id("pack"), qps, unlimited, starts_at, ends_at, due, now};
     store_.insert_qps_pack(row->number, pack);

@@ -198,6 +198,10 @@ class Reminders(BillingTest):
         shown = self.notifications()
         self.assertEqual(len({each["id"] for each in shown}), len(shown))
         self.assertEqual(shown[0]["created_at"], written(self.now))
+        self.assertEqual(self.admin.metric("accounts", state="arrears"), 1)
+        self.assertEqual(self.admin.metric("settlement_lag_hours"), 0)
+        self.assertEqual(self.admin.metric("settlement_last_success_timestamp_seconds"), self.now)
+        eventually(lambda: self.admin.metric("notifications_total") == 1, "the notice is counted")
 
 
 class Receiver:

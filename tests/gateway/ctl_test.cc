@@ -1,9 +1,12 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
+#include "gateway/ctl.h"
 #include "gateway/ctl_apply.h"
 #include "gateway/ctl_client.h"
 #include "gateway/ctl_table.h"
@@ -151,6 +154,47 @@ TEST_F(CtlTest, AListHasTheItemsOfAllPages) {
     core_->once("many", "many", in_one_transaction).value();
   });
   EXPECT_EQ(client().all("/v1/accounts")->size(), 1203U);
+}
+
+// What `tollgate ctl ...` prints, and its exit code in front.
+class CtlCommandTest : public CtlTest {
+ protected:
+  std::string run(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"ctl", "--address", "127.0.0.1:" + std::to_string(server_->port()), "--token",
+                                         std::string(kToken)});
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
+    CLI::App root;
+    Ctl ctl(root);
+    root.parse(arguments);
+    testing::internal::CaptureStdout();
+    const int code = ctl.run();
+    return std::to_string(code) + "\n" + testing::internal::GetCapturedStdout();
+  }
+};
+
+TEST_F(CtlCommandTest, AQuoteIsATableWithItsTotal) {
+  const auto shown = run({"quote", "object-detection/high-performance", "--points", "2000000"});
+  EXPECT_THAT(shown, HasSubstr("0.0008   800.00"));
+  EXPECT_THAT(shown, testing::EndsWith("\ntotal 1800.00\n"));
+  EXPECT_THAT(run({"--json", "quote", "object-detection/high-performance", "--calls", "1000"}),
+              HasSubstr(R"("total":"5.00"})"));
+}
+
+TEST_F(CtlCommandTest, APackageIsBoughtBilledAndExplained) {
+  make_subscribed_account(true);
+  EXPECT_THAT(run({"deposits", "create", "acme", "--amount", "200"}), testing::StartsWith("0"));
+  EXPECT_THAT(run({"packages", "buy", "acme", "classify", "--points", "200000"}), HasSubstr("180.00"));
+  EXPECT_THAT(run({"packages", "buy", "acme", "classify", "--points", "200000"}), testing::StartsWith("1"));
+  const auto bill = run({"bills", "show", "acme"});
+  EXPECT_THAT(bill, HasSubstr("purchase"));
+  EXPECT_THAT(bill, HasSubstr("total 180.00"));
+  EXPECT_THAT(run({"bills", "show", "acme", "--month", "2021-08", "--csv"}), HasSubstr(",total,"));
+  EXPECT_THAT(run({"explain", "acme", "--transfer", "2"}), HasSubstr("180.00"));
+  EXPECT_THAT(run({"explain", "acme"}), testing::StartsWith("2"));
+  EXPECT_THAT(run({"count-packs", "buy", "acme", "classify", "--calls", "10000"}), testing::StartsWith("1"));
+  EXPECT_THAT(run({"subscriptions", "migrate", "acme", "classify", "--plan", "points-2021-08-20"}),
+              testing::StartsWith("1"));
+  EXPECT_THAT(run({"notifications", "list"}), HasSubstr("delivered_at"));
 }
 
 TEST_F(CtlTest, FaultsSayWhatTheServerSaid) {
