@@ -92,8 +92,10 @@ Result<SubscriptionRow> Core::need_subscription(std::string_view account, std::s
   if (auto found = need_service(service); found.has_error()) return found.error();
   auto row = store_.find_subscription(account, service);
   if (!row) {
-    return Fault{FaultKind::not_found, "subscription_not_found",
-                 fmt::format("account '{}' has no subscription to '{}'", account, service), {}};
+    return Fault{FaultKind::not_found,
+                 "subscription_not_found",
+                 fmt::format("account '{}' has no subscription to '{}'", account, service),
+                 {}};
   }
   return *std::move(row);
 }

@@ -138,7 +138,10 @@ class Core {
   Result<void> delete_service(std::string_view id);
 
   // -- accounts and keys
-  struct PutAccount { Account account; bool created = false; };
+  struct PutAccount {
+    Account account;
+    bool created = false;
+  };
   Result<PutAccount> put_account(std::string_view id, std::string_view name);
   Result<Account> account(std::string_view id);
   Result<Page<Account>> accounts(std::optional<std::string> after, int limit);
@@ -147,13 +150,19 @@ class Core {
   Result<void> revoke_key(std::string_view account, std::string_view key_id);
 
   // -- money. `expires_at` only for vouchers.
-  struct Deposited { std::string id; Account account; };
+  struct Deposited {
+    std::string id;
+    Account account;
+  };
   Result<Deposited> deposit(std::string_view account, MicroYuan amount, DepositKind kind,
                             std::optional<WallTime> expires_at);
   Result<Page<Transfer>> transfers(std::string_view account, std::optional<std::string> after, int limit);
 
   // -- subscriptions. `paid` may change at any time; the plan is pinned when the subscription is made (plan_pinned).
-  struct PutSubscription { Subscription subscription; bool created = false; };
+  struct PutSubscription {
+    Subscription subscription;
+    bool created = false;
+  };
   Result<PutSubscription> put_subscription(std::string_view account, std::string_view service, bool paid,
                                            std::optional<std::string> plan);
   Result<Subscription> subscription(std::string_view account, std::string_view service);
@@ -211,8 +220,8 @@ class Core {
   // The first is for this process's own journal, whose free points the sink already knows.
   Result<void> merge(const meter::UsageReport& report);
   Result<void> merge(std::string_view gateway, std::int64_t epoch, const std::vector<NamedUsage>& totals);
-  Result<Page<UsageRow>> usage(std::string_view account, std::optional<std::string> service, WallTime from,
-                               WallTime to, std::optional<std::string> after, int limit);
+  Result<Page<UsageRow>> usage(std::string_view account, std::optional<std::string> service, WallTime from, WallTime to,
+                               std::optional<std::string> after, int limit);
 
   // -- idempotency: runs `work` once for `key`, whatever is repeated; its writes and its answer commit together,
   // and what it publishes leaves after that commit.
@@ -232,7 +241,10 @@ class Core {
   // Debits less credits over all ledger accounts: 0, or the ledger is broken.
   Result<MicroYuan> ledger_imbalance();
 
-  struct AccountCounts { std::int64_t active = 0; std::int64_t arrears = 0; };
+  struct AccountCounts {
+    std::int64_t active = 0;
+    std::int64_t arrears = 0;
+  };
   AccountCounts account_counts();
 
  private:
@@ -295,10 +307,15 @@ class Core {
   void finish_boundary(WallTime at);
   Result<void> settle_account(const OpenUsage* begin, const OpenUsage* end, DueRun& run);
   // What an hour settled: billable points, and the money they cost.
-  struct SettledHour { Points billable; MicroYuan amount; };
+  struct SettledHour {
+    Points billable;
+    MicroYuan amount;
+  };
   Result<SettledHour> settle_hour(const OpenUsage& usage);
   // Who pays for the billable points of `settlement`: fills parts, month points and amount. Writes nothing.
-  struct Payment { std::int64_t call_remainder = 0; };
+  struct Payment {
+    std::int64_t call_remainder = 0;
+  };
   Result<Payment> pay_from(const SubscriptionRow& row, const ServiceRow& service, const Plan& plan,
                            Settlement& settlement);
   Result<std::int64_t> pay_by_call(const SubscriptionRow& row, const CallPrice& price, Points cost,
@@ -338,7 +355,7 @@ class Core {
   EntitlementSink& sink_;
   std::vector<Event> events_;  // of the open transaction
   std::uint32_t own_epoch_ = 0;
-  int depth_ = 0;              // of nested calls of run()
+  int depth_ = 0;                               // of nested calls of run()
   std::set<std::string, std::less<>> guarded_;  // accounts treated as in arrears by the guard; from the store at start
   std::optional<WallTime> running_at_;
   std::unique_ptr<DueWork> due_;  // between two pieces of one boundary; only a saving, the store knows what is open

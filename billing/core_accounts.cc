@@ -40,8 +40,8 @@ bool is_plain_text(std::string_view text) {
 
 Result<void> check_name(std::string_view name, std::size_t bytes_min) {
   if (name.size() < bytes_min || name.size() > kNameBytesMax || !is_plain_text(name)) {
-    return invalid("name", fmt::format("a name is {} to {} bytes of UTF-8 without control characters", bytes_min,
-                                       kNameBytesMax));
+    return invalid(
+        "name", fmt::format("a name is {} to {} bytes of UTF-8 without control characters", bytes_min, kNameBytesMax));
   }
   return {};
 }
@@ -145,8 +145,8 @@ Result<void> Core::revoke_key(std::string_view account, std::string_view key_id)
     if (auto found = need_account(account); found.has_error()) return found.error();
     const auto hash = store_.revoke_key(account, key_id, now());
     if (!hash) {
-      return Fault{FaultKind::not_found, "key_not_found",
-                   fmt::format("account '{}' has no key '{}'", account, key_id), {}};
+      return Fault{
+          FaultKind::not_found, "key_not_found", fmt::format("account '{}' has no key '{}'", account, key_id), {}};
     }
     publish([revoked = *hash](EntitlementSink& sink) { sink.key_revoked(revoked); });
     return {};

@@ -130,8 +130,10 @@ Result<Explanation> Core::explain_transfer(std::string_view account, std::int64_
     Explanation explanation;
     explanation.transfer = store_.find_transfer(account, transfer);
     if (!explanation.transfer) {
-      return Fault{FaultKind::not_found, "transfer_not_found",
-                   fmt::format("account '{}' has no transfer {}", account, transfer), {}};
+      return Fault{FaultKind::not_found,
+                   "transfer_not_found",
+                   fmt::format("account '{}' has no transfer {}", account, transfer),
+                   {}};
     }
     if (explanation.transfer->reason != "usage") return explanation;
     if (const auto key = parse_reference(explanation.transfer->reference)) {
@@ -160,8 +162,10 @@ Result<Explanation> Core::explain_line(std::string_view account, Month month, st
       if (!paid.empty()) explanation.transfer = paid.front();
       return explanation;
     }
-    return Fault{FaultKind::not_found, "line_not_found",
-                 fmt::format("the bill of {} has no line '{}'", format_month(month), line_id), {}};
+    return Fault{FaultKind::not_found,
+                 "line_not_found",
+                 fmt::format("the bill of {} has no line '{}'", format_month(month), line_id),
+                 {}};
   });
 }
 

@@ -76,8 +76,8 @@ Result<Page<Transfer>> Core::transfers(std::string_view account, std::optional<s
 Result<void> Core::check_pack_window(WallTime starts_at, WallTime ends_at) {
   const WallTime now = this->now();
   if (starts_at < now - kPackStartLateness) {
-    return invalid("starts_at", fmt::format("a pack starts in the future, or at most {} minutes ago",
-                                            kPackStartLateness.count()));
+    return invalid("starts_at",
+                   fmt::format("a pack starts in the future, or at most {} minutes ago", kPackStartLateness.count()));
   }
   if (ends_at <= starts_at || ends_at <= now) {
     return invalid("ends_at", "a pack ends after its start and in the future");
@@ -88,8 +88,8 @@ Result<void> Core::check_pack_window(WallTime starts_at, WallTime ends_at) {
   return {};
 }
 
-Result<QpsPack> Core::buy_qps_pack(std::string_view account, std::string_view service, std::int32_t qps,
-                                   bool unlimited, WallTime starts_at, WallTime ends_at) {
+Result<QpsPack> Core::buy_qps_pack(std::string_view account, std::string_view service, std::int32_t qps, bool unlimited,
+                                   WallTime starts_at, WallTime ends_at) {
   return in_transaction([&]() -> Result<QpsPack> {
     if (qps < 1 || qps > kPackQpsMax) return invalid("qps", fmt::format("qps is 1 to {}", kPackQpsMax));
     if (auto checked = check_pack_window(starts_at, ends_at); checked.has_error()) return checked.error();
@@ -104,8 +104,8 @@ Result<QpsPack> Core::buy_qps_pack(std::string_view account, std::string_view se
       return conflict("not_sold", fmt::format("plan '{}' sells no QPS pack for '{}'", row->plan, model->model));
     }
     if (!plan->sold_at(now)) {
-      return Fault{FaultKind::gone, "plan_not_sold",
-                   fmt::format("nothing of plan '{}' is sold any more", plan->id), {}};
+      return Fault{
+          FaultKind::gone, "plan_not_sold", fmt::format("nothing of plan '{}' is sold any more", plan->id), {}};
     }
     const MicroYuan daily = unlimited ? price->unlimited : price->metered;
     const MicroYuan due = daily * qps * started_days(std::max(starts_at, now), ends_at);

@@ -58,10 +58,10 @@ NotificationKind reminder_of(std::int32_t threshold) {
 Notification with_payload(const Store::NotificationRow& row) {
   Notification notification = row.notification;
   notification.id = fmt::format("notification-{}", notification.number);
-  notification.payload = fmt::format(
-      R"({{"id":"{}","kind":"{}","account":"{}","created_at":"{}","cash":"{}","vouchers":"{}")", notification.id,
-      name_of(notification.kind), notification.account, format_time(notification.created_at), format_yuan(row.cash),
-      format_yuan(row.vouchers));
+  notification.payload =
+      fmt::format(R"({{"id":"{}","kind":"{}","account":"{}","created_at":"{}","cash":"{}","vouchers":"{}")",
+                  notification.id, name_of(notification.kind), notification.account,
+                  format_time(notification.created_at), format_yuan(row.cash), format_yuan(row.vouchers));
   if (row.hours_left) notification.payload += fmt::format(R"(,"hours_left":{})", *row.hours_left);
   notification.payload += "}";
   return notification;
@@ -107,8 +107,7 @@ void Core::rearm_reminders(std::string_view account) {
   const std::int32_t reminded = store_.reminded(account);
   if (reminded == 0) return;
   const Burn burn = burn_of(store_.charges(account, now() - kBurnWindow), now());
-  const MicroYuan money =
-      store_.balance(fmt::format("cash:{}", account)) + store_.unexpired_vouchers(account, now());
+  const MicroYuan money = store_.balance(fmt::format("cash:{}", account)) + store_.unexpired_vouchers(account, now());
   const std::int32_t urgency = burn.urgency(money);
   if (more_urgent(reminded, urgency)) store_.set_reminded(account, urgency);
 }

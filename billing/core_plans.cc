@@ -55,15 +55,20 @@ Result<void> Core::check_pinned_plans() {
     if (plan == nullptr) continue;  // judged below, if it is in use
     const std::string configured = canonical(*plan);
     if (configured == text) continue;
-    return Fault{FaultKind::unavailable, "plan_changed",
+    return Fault{FaultKind::unavailable,
+                 "plan_changed",
                  fmt::format("plan '{}' is in use and immutable, and what is configured differs: {}. "
-                             "Give a changed price list an id of its own", id, differences(text, configured)), {}};
+                             "Give a changed price list an id of its own",
+                             id, differences(text, configured)),
+                 {}};
   }
   for (const auto& id : store_.plans_in_use()) {
     const Plan* plan = find_plan(id);
     if (plan == nullptr) {
-      return Fault{FaultKind::unavailable, "plan_missing",
-                   fmt::format("plan '{}' is in use by subscriptions and is not configured", id), {}};
+      return Fault{FaultKind::unavailable,
+                   "plan_missing",
+                   fmt::format("plan '{}' is in use by subscriptions and is not configured", id),
+                   {}};
     }
     pin(*plan);  // of a store that is older than the keeping of texts; otherwise it changes nothing
   }
@@ -142,9 +147,8 @@ std::optional<WallTime> Core::next_quota_period(WallTime after) {
   std::optional<WallTime> next;
   for (const auto& plan : plans_) {
     if (plan.free_quota_period == FreeQuotaPeriod::once) continue;
-    const WallTime begin = plan.free_quota_period == FreeQuotaPeriod::day
-                               ? begin_of_day(after) + std::chrono::days(1)
-                               : begin_of(tollgate::next(month_of(after)));
+    const WallTime begin = plan.free_quota_period == FreeQuotaPeriod::day ? begin_of_day(after) + std::chrono::days(1)
+                                                                          : begin_of(tollgate::next(month_of(after)));
     if (next && *next <= begin) continue;
     if (!store_.subscriptions_of_plan(plan.id).empty()) next = begin;
   }

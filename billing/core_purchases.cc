@@ -15,13 +15,17 @@ Result<void> Core::check_buyer(const SubscriptionRow& row, MicroYuan price) {
   if (!row.paid) return Fault{FaultKind::conflict, "not_paid", "only a paid subscription can buy this", {}};
   const MicroYuan balance = store_.balance("cash:" + row.account);
   if (balance < MicroYuan()) {
-    return Fault{FaultKind::payment_required, "arrears",
-                 fmt::format("the account is in arrears by {} yuan", format_yuan(-balance)), {}};
+    return Fault{FaultKind::payment_required,
+                 "arrears",
+                 fmt::format("the account is in arrears by {} yuan", format_yuan(-balance)),
+                 {}};
   }
   if (balance >= price) return {};
-  return Fault{FaultKind::payment_required, "balance_short",
-               fmt::format("it costs {} yuan and the cash balance is {} yuan", format_yuan(price),
-                           format_yuan(balance)), {}};
+  return Fault{
+      FaultKind::payment_required,
+      "balance_short",
+      fmt::format("it costs {} yuan and the cash balance is {} yuan", format_yuan(price), format_yuan(balance)),
+      {}};
 }
 
 Result<Package> Core::buy_package(std::string_view account, std::string_view service, Points points) {
@@ -42,12 +46,14 @@ Result<Package> Core::buy_package(std::string_view account, std::string_view ser
     }
     if (auto checked = check_buyer(*row, offer->price); checked.has_error()) return checked.error();
     if (store_.packages(row->number, now).size() >= static_cast<std::size_t>(kPacksMax)) {
-      return Fault{FaultKind::conflict, "too_many_packs",
-                   fmt::format("a subscription has at most {} packages not yet expired", kPacksMax), {}};
+      return Fault{FaultKind::conflict,
+                   "too_many_packs",
+                   fmt::format("a subscription has at most {} packages not yet expired", kPacksMax),
+                   {}};
     }
 
-    const Package package{random_id("package"), points, points, offer->price, now,
-                          end_of_day_after_months(now, plan->package_months)};
+    const Package package{random_id("package"), points, points,
+                          offer->price,         now,    end_of_day_after_months(now, plan->package_months)};
     store_.insert_package(row->number, package);
     store_.post(account, {0, now, "cash:" + row->account, "income:packages", package.price, "package", package.id});
     store_.post_points({now, row->number, "issued:packages", "package:" + package.id, points, "bought", package.id});
@@ -77,8 +83,10 @@ Result<CountPack> Core::buy_count_pack(std::string_view account, std::string_vie
     }
     if (auto checked = check_buyer(*row, offer->price); checked.has_error()) return checked.error();
     if (store_.count_packs(row->number, WallTime::max()).size() >= static_cast<std::size_t>(kPacksMax)) {
-      return Fault{FaultKind::conflict, "too_many_packs",
-                   fmt::format("a subscription has at most {} count packs with calls left", kPacksMax), {}};
+      return Fault{FaultKind::conflict,
+                   "too_many_packs",
+                   fmt::format("a subscription has at most {} count packs with calls left", kPacksMax),
+                   {}};
     }
 
     const CountPack pack{random_id("count-pack"), calls, calls, offer->price, now};

@@ -10,8 +10,10 @@ namespace tollgate::billing {
 Result<ServiceRecord> Core::record(const ServiceRow& row) {
   const Model* model = catalog_.find(row.model);
   if (model == nullptr) {
-    return Fault{FaultKind::unavailable, "model_missing",
-                 fmt::format("service '{}' has model '{}', which is not in the catalogue", row.id, row.model), {}};
+    return Fault{FaultKind::unavailable,
+                 "model_missing",
+                 fmt::format("service '{}' has model '{}', which is not in the catalogue", row.id, row.model),
+                 {}};
   }
   return ServiceRecord{row.id, row.model, model->cost, base_guarantee(*model), row.definition};
 }

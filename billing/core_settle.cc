@@ -11,9 +11,11 @@
 namespace tollgate::billing {
 namespace {
 Fault unsettled(const OpenUsage& usage, std::string_view why) {
-  return {FaultKind::unavailable, "unsettled",
+  return {FaultKind::unavailable,
+          "unsettled",
           fmt::format("subscription {} of '{}', {}: {}", usage.subscription, usage.account,
-                      format_time(begin_of(usage.hour)), why), {}};
+                      format_time(begin_of(usage.hour)), why),
+          {}};
 }
 
 std::string reference_of(std::uint32_t subscription, Hour hour, std::int32_t revision) {
@@ -95,8 +97,8 @@ Result<Core::SettledHour> Core::settle_hour(const OpenUsage& usage) {
     store_.set_call_remainder(row->number, payment->call_remainder);
   }
   // Calls that failed without points left, say, change a total and settle nothing.
-  const bool nothing = settlement.free_points == Points() && settlement.billable_points == Points() &&
-                       settlement.calls_unmetered == 0;
+  const bool nothing =
+      settlement.free_points == Points() && settlement.billable_points == Points() && settlement.calls_unmetered == 0;
   post_settlement(*row, settlement);
   if (!nothing) post_money(settlement);
   return SettledHour{settlement.billable_points, settlement.amount};
@@ -177,8 +179,8 @@ void Core::post_settlement(const SubscriptionRow& row, const Settlement& settlem
   const std::string used = fmt::format("used:{}", row.number);
   const auto post = [&](std::string debit, Points points, std::string_view reason) {
     if (points == Points()) return;
-    store_.post_points({settlement.at, row.number, std::move(debit), used, points, std::string(reason),
-                        settlement.reference});
+    store_.post_points(
+        {settlement.at, row.number, std::move(debit), used, points, std::string(reason), settlement.reference});
   };
   post(fmt::format("free:{}", row.number), settlement.free_points, "used_free");
   post("issued:unmetered", settlement.unmetered_points, "unmetered");

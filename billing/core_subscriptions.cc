@@ -28,8 +28,7 @@ std::optional<std::pair<Hour, Hour>> Core::free_quota_hours(const SubscriptionRo
 
 Points Core::free_points_left(const SubscriptionRow& row) {
   const auto hours = free_quota_hours(row);
-  const Points used =
-      hours ? store_.free_points_used(row.number, hours->first, hours->second) : row.free_points_used;
+  const Points used = hours ? store_.free_points_used(row.number, hours->first, hours->second) : row.free_points_used;
   // An import may have used more than was granted.
   return std::max(Points(), row.free_points_granted - used);
 }

@@ -117,9 +117,15 @@ Result<Plan> Plan::parse(std::string_view yaml, std::string_view source) {
   const YAML::Node root = reader.load(yaml);
   Plan plan;
   if (reader.clean() && reader.check_map(root, "the plan",
-                                         {{"id"}, {"title"}, {"free_quota"}, {"sold_until", false}, {"arrears_check", false},
+                                         {{"id"},
+                                          {"title"},
+                                          {"free_quota"},
+                                          {"sold_until", false},
+                                          {"arrears_check", false},
                                           {"tiers", false},
-                                          {"calls", false}, {"package_months", false}, {"packages", false},
+                                          {"calls", false},
+                                          {"package_months", false},
+                                          {"packages", false},
                                           {"qps_packs", false}})) {
     read_head(reader, root, plan);
     read_free_quota(reader, root, plan);
@@ -150,8 +156,8 @@ std::string canonical(const Plan& plan) {
   };
   line("id", plan.id);
   line("title", plan.title);
-  line("free_quota", fmt::format("{} {}", plan.free_quota.count(),
-                                 periods[static_cast<std::size_t>(plan.free_quota_period)]));
+  line("free_quota",
+       fmt::format("{} {}", plan.free_quota.count(), periods[static_cast<std::size_t>(plan.free_quota_period)]));
   if (plan.sold_until) line("sold_until", format_time(*plan.sold_until));
   if (plan.arrears_check == ArrearsCheck::realtime) line("arrears_check", "realtime");
   for (const auto& tier : plan.tiers) {

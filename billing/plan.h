@@ -14,7 +14,7 @@
 
 namespace tollgate::billing {
 
-struct Tier {  // marginal, over the pay-as-you-go points of a subscription and calendar month
+struct Tier {                   // marginal, over the pay-as-you-go points of a subscription and calendar month
   std::optional<Points> up_to;  // inclusive; only the last tier has none
   MicroYuan per_point;          // more than 0
 };
@@ -48,7 +48,7 @@ enum class ArrearsCheck { hourly, realtime };
 enum class FreeQuotaPeriod { once, day, month };
 
 struct Plan {
-  std::string id;     // "points-2021-08-20"
+  std::string id;  // "points-2021-08-20"
   std::string title;
   Points free_quota;  // points of a subscription that cost nothing
   FreeQuotaPeriod free_quota_period = FreeQuotaPeriod::once;

@@ -78,10 +78,10 @@ struct Subscription {
   SubscriptionState state = SubscriptionState::free;
   bool paid = false;  // as the operator set it, whatever the account's state
   std::string plan;
-  std::int32_t guarantee = 0;  // now; 0 unless paid
-  Points free_points_left;     // never below 0
-  Points month_points;         // tier position of the current month
-  std::vector<Package> packages;      // those not expired, in the order in which they are used
+  std::int32_t guarantee = 0;          // now; 0 unless paid
+  Points free_points_left;             // never below 0
+  Points month_points;                 // tier position of the current month
+  std::vector<Package> packages;       // those not expired, in the order in which they are used
   std::vector<CountPack> count_packs;  // those with calls left, in the order in which they are used
   std::vector<QpsPack> qps_packs;      // those not ended yet
   std::optional<Migration> migration;  // asked for and not yet effective
@@ -98,10 +98,10 @@ struct UsageRow {
 struct Transfer {  // a row of the ledger, both its sides at once; immutable
   std::int64_t id = 0;
   WallTime at;
-  std::string debit;   // ledger account, e.g. "external:deposits"
-  std::string credit;  // ledger account, e.g. "cash:acme"; a customer's balance is its credits less its debits
-  MicroYuan amount;    // always > 0
-  std::string reason;  // deposit, qps_pack, ...
+  std::string debit;      // ledger account, e.g. "external:deposits"
+  std::string credit;     // ledger account, e.g. "cash:acme"; a customer's balance is its credits less its debits
+  MicroYuan amount;       // always > 0
+  std::string reason;     // deposit, qps_pack, ...
   std::string reference;  // id of what caused it
 };
 
@@ -113,14 +113,14 @@ enum class BillLineKind { tier, package, count_pack, purchase, adjustment };
 enum class PaidFrom { tier, call, package, count_pack, qps_pack };
 
 struct BillLine {
-  std::string id;      // for explain_line(); stable for as long as the bill's month has the line
+  std::string id;  // for explain_line(); stable for as long as the bill's month has the line
   std::string service;
   BillLineKind kind = BillLineKind::tier;
   PaidFrom paid_from = PaidFrom::tier;
-  std::string item;         // id of the package, count pack or QPS pack; empty for pay-as-you-go
+  std::string item;  // id of the package, count pack or QPS pack; empty for pay-as-you-go
   Points points;
-  std::int64_t calls = 0;   // calls charged or covered, where the plan or pack counts calls
-  MicroYuan unit_price;     // per point, or per call; of a purchase, its price; 0 when prepaid
+  std::int64_t calls = 0;  // calls charged or covered, where the plan or pack counts calls
+  MicroYuan unit_price;    // per point, or per call; of a purchase, its price; 0 when prepaid
   MicroYuan amount;
   std::optional<Hour> hour;             // adjustments only
   std::vector<std::int64_t> transfers;  // ids of the ledger rows that paid for it, with the rest of their settlements
@@ -155,10 +155,10 @@ struct Settlement {
   std::int32_t revision = 0;  // from 1; each later one settles what came in since
   WallTime at;                // the hour boundary at which it was settled
   std::string plan;
-  Points free_points;      // what this revision settled, by kind
+  Points free_points;  // what this revision settled, by kind
   Points billable_points;
   std::int64_t calls_unmetered = 0;
-  Points unmetered_points;  // that those calls would have cost, and did not
+  Points unmetered_points;     // that those calls would have cost, and did not
   Points month_points_before;  // the tier position of the hour's month
   Points month_points_after;
   MicroYuan amount;
@@ -167,8 +167,8 @@ struct Settlement {
   std::vector<ReportedUsage> reported;
 };
 struct Explanation {
-  std::optional<Transfer> transfer;      // that was asked for
-  std::vector<Settlement> settlements;   // empty for what is no usage: a deposit, a purchase
+  std::optional<Transfer> transfer;     // that was asked for
+  std::vector<Settlement> settlements;  // empty for what is no usage: a deposit, a purchase
 };
 
 struct QuoteLine {
@@ -202,17 +202,17 @@ struct Notification {
   std::optional<WallTime> delivered_at;
   std::string last_error;
 };
-[[nodiscard]] std::string_view name_of(NotificationKind kind) noexcept;   // "reminder_72h", ...
+[[nodiscard]] std::string_view name_of(NotificationKind kind) noexcept;  // "reminder_72h", ...
 [[nodiscard]] std::string_view name_of(NotificationState state) noexcept;
 [[nodiscard]] std::string_view name_of(BillLineKind kind) noexcept;
 [[nodiscard]] std::string_view name_of(PaidFrom paid_from) noexcept;
 
 // What run_due() did.
 struct DueRun {
-  std::int64_t hours = 0;        // hour boundaries at which there was something to do
+  std::int64_t hours = 0;  // hour boundaries at which there was something to do
   std::int64_t settlements = 0;
-  std::int64_t failures = 0;     // accounts whose settlement a fault put off; they are tried again at the next boundary
-  std::string failure;           // the last of them, for the log
+  std::int64_t failures = 0;  // accounts whose settlement a fault put off; they are tried again at the next boundary
+  std::string failure;        // the last of them, for the log
 };
 struct SettlementStatus {
   std::optional<WallTime> settled_through;  // the last boundary that was run; none before the first
@@ -221,7 +221,7 @@ struct SettlementStatus {
 
 struct Invariant {
   std::string name;
-  std::int64_t left = 0;   // the two sums that must agree
+  std::int64_t left = 0;  // the two sums that must agree
   std::int64_t right = 0;
   bool ok = false;
 };

@@ -93,7 +93,7 @@ struct PointTransfer {  // a row of the points ledger
 };
 
 struct ChargesRow {
-  MicroYuan amount;                 // since the instant that was asked for
+  MicroYuan amount;                  // since the instant that was asked for
   std::optional<WallTime> first_at;  // of all charges
 };
 
@@ -200,7 +200,7 @@ class Store {
 
   // The ledger. transfer.id is ignored; `account` is the customer in whose list the row stands.
   virtual void post(std::string_view account, const Transfer& transfer) = 0;
-  virtual MicroYuan imbalance() = 0;                              // debits less credits over all ledger accounts
+  virtual MicroYuan imbalance() = 0;                               // debits less credits over all ledger accounts
   virtual MicroYuan balance(std::string_view ledger_account) = 0;  // credits less debits
   virtual std::vector<Transfer> transfers(std::string_view account, std::int64_t after, int limit) = 0;  // by id
   virtual void insert_deposit(const DepositRow& row) = 0;
@@ -217,7 +217,7 @@ class Store {
   // Adds to the sums over all sources: those of the hour, and the free points of the subscription.
   virtual void add_usage(std::uint32_t subscription, Hour hour, const meter::UsageTotals& increase) = 0;
   virtual Points free_points_used(std::uint32_t subscription, Hour from, Hour to) = 0;  // half-open
-  virtual std::vector<UsageRow> usage(const UsageQuery& query) = 0;  // by hour, then service
+  virtual std::vector<UsageRow> usage(const UsageQuery& query) = 0;                     // by hour, then service
 
   // Purchases of points and calls.
   virtual void insert_package(std::uint32_t subscription, const Package& package) = 0;
@@ -233,7 +233,7 @@ class Store {
 
   // Plans in use and migrations.
   virtual void pin_plan(std::string_view id, std::string_view canonical, WallTime at) = 0;  // keeps the first text
-  virtual std::vector<std::pair<std::string, std::string>> pinned_plans() = 0;             // id, canonical
+  virtual std::vector<std::pair<std::string, std::string>> pinned_plans() = 0;              // id, canonical
   virtual std::vector<std::string> plans_in_use() = 0;  // that subscriptions and migrations refer to
   virtual std::vector<SubscriptionRow> subscriptions_of_plan(std::string_view plan) = 0;
   virtual void insert_migration(const MigrationRow& row) = 0;

@@ -43,7 +43,10 @@ class Query {
     column_ = 0;
     return statement_.executeStep();
   }
-  void exec() { while (step()) {} }
+  void exec() {
+    while (step()) {
+    }
+  }
 
   // The next column of the row.
   std::int64_t integer() { return statement_.getColumn(column_++).getInt64(); }

@@ -61,11 +61,9 @@ constexpr Check kChecks[] = {
      "SELECT count(*) FROM deposits d JOIN balances b ON b.ledger_account = 'voucher:' || d.id "
      "WHERE b.debits > b.credits",
      "SELECT 0"},
-    {"points_metered",
-     "SELECT coalesce(sum(free_points), 0) + coalesce(sum(billable_points), 0) FROM usage_reports",
+    {"points_metered", "SELECT coalesce(sum(free_points), 0) + coalesce(sum(billable_points), 0) FROM usage_reports",
      "SELECT coalesce(sum(free_points), 0) + coalesce(sum(billable_points), 0) FROM usage_hours"},
-    {"calls_metered",
-     "SELECT coalesce(sum(calls_succeeded + calls_failed + calls_unmetered), 0) FROM usage_reports",
+    {"calls_metered", "SELECT coalesce(sum(calls_succeeded + calls_failed + calls_unmetered), 0) FROM usage_reports",
      "SELECT coalesce(sum(calls_succeeded + calls_failed + calls_unmetered), 0) FROM usage_hours"},
     {"free_points_used", "SELECT coalesce(sum(free_points_used), 0) FROM subscriptions",
      "SELECT coalesce(sum(free_points), 0) FROM usage_hours"},
@@ -161,8 +159,9 @@ std::vector<Invariant> SqliteStore::audit(const std::vector<std::string>& grante
 
   std::int64_t over_grant = 0;
   for (const auto& plan : granted_once) {
-    Query query(prepared("SELECT coalesce(sum(max(free_points_used - free_points_granted, 0)), 0) "
-                         "FROM subscriptions WHERE plan = ?"));
+    Query query(
+        prepared("SELECT coalesce(sum(max(free_points_used - free_points_granted, 0)), 0) "
+                 "FROM subscriptions WHERE plan = ?"));
     query.bind(plan).step();
     over_grant += query.integer();
   }

@@ -52,8 +52,8 @@ std::vector<Store::NotificationRow> read_notifications(Query& query) {
 
 #define PART_COLUMNS "p.paid_from, p.item, p.points, p.calls, p.unit_price, p.amount"
 #define TRANSFER_COLUMNS "SELECT id, at, debit, credit, amount, reason, reference FROM transfers "
-#define NOTIFICATION_COLUMNS \
-  "SELECT number, kind, account, created_at, cash, vouchers, hours_left, state, attempts, next_attempt_at, " \
+#define NOTIFICATION_COLUMNS                                                                                           \
+  "SELECT number, kind, account, created_at, cash, vouchers, hours_left, state, attempts, next_attempt_at, "           \
   "delivered_at, last_error FROM notifications "
 }  // namespace
 
@@ -79,9 +79,10 @@ std::vector<BillPartRow> SqliteStore::bill_parts(std::string_view account, Month
 }
 
 std::vector<std::pair<std::int64_t, std::int64_t>> SqliteStore::bill_transfers(std::string_view account, Month month) {
-  Query query(prepared("SELECT s.id, t.id FROM settlements s JOIN transfers t ON t.reason = 'usage' "
-                       "AND t.reference = s.subscription || '/' || s.hour || '/' || s.revision "
-                       "WHERE s.account = ? AND s.month = ? AND s.amount > 0 ORDER BY s.id, t.id"));
+  Query query(
+      prepared("SELECT s.id, t.id FROM settlements s JOIN transfers t ON t.reason = 'usage' "
+               "AND t.reference = s.subscription || '/' || s.hour || '/' || s.revision "
+               "WHERE s.account = ? AND s.month = ? AND s.amount > 0 ORDER BY s.id, t.id"));
   query.bind(account, month);
   std::vector<std::pair<std::int64_t, std::int64_t>> rows;
   while (query.step()) {
@@ -92,12 +93,12 @@ std::vector<std::pair<std::int64_t, std::int64_t>> SqliteStore::bill_transfers(s
 }
 
 std::vector<PurchaseRow> SqliteStore::purchases(std::string_view account, WallTime from, WallTime to) {
-  Query query(prepared(
-      "SELECT s.service, b.item, b.id, b.price, b.bought_at FROM subscriptions s JOIN ("
-      "SELECT subscription, 2 AS item, id, price, bought_at FROM packages "
-      "UNION ALL SELECT subscription, 3, id, price, bought_at FROM count_packs "
-      "UNION ALL SELECT subscription, 4, id, price, bought_at FROM qps_packs) b ON b.subscription = s.number "
-      "WHERE s.account = ? AND b.bought_at >= ? AND b.bought_at < ? ORDER BY b.bought_at, b.id"));
+  Query query(
+      prepared("SELECT s.service, b.item, b.id, b.price, b.bought_at FROM subscriptions s JOIN ("
+               "SELECT subscription, 2 AS item, id, price, bought_at FROM packages "
+               "UNION ALL SELECT subscription, 3, id, price, bought_at FROM count_packs "
+               "UNION ALL SELECT subscription, 4, id, price, bought_at FROM qps_packs) b ON b.subscription = s.number "
+               "WHERE s.account = ? AND b.bought_at >= ? AND b.bought_at < ? ORDER BY b.bought_at, b.id"));
   static_assert(static_cast<int>(PaidFrom::package) == 2 && static_cast<int>(PaidFrom::count_pack) == 3 &&
                 static_cast<int>(PaidFrom::qps_pack) == 4);
   query.bind(account, from, to);
@@ -132,11 +133,12 @@ std::optional<Settlement> SqliteStore::find_settlement(const SettlementKey& key)
   Settlement settlement;
   std::int64_t id = 0;
   {
-    Query query(prepared("SELECT t.id, t.account, s.service, t.at, t.plan, t.free_points, t.billable_points, "
-                         "t.calls_unmetered, t.unmetered_points, t.month_points_before, t.month_points_after, t.amount "
-                         "FROM settlements t "
-                         "JOIN subscriptions s ON s.number = t.subscription "
-                         "WHERE t.subscription = ? AND t.hour = ? AND t.revision = ?"));
+    Query query(
+        prepared("SELECT t.id, t.account, s.service, t.at, t.plan, t.free_points, t.billable_points, "
+                 "t.calls_unmetered, t.unmetered_points, t.month_points_before, t.month_points_after, t.amount "
+                 "FROM settlements t "
+                 "JOIN subscriptions s ON s.number = t.subscription "
+                 "WHERE t.subscription = ? AND t.hour = ? AND t.revision = ?"));
     if (!query.bind(key.subscription, key.hour, key.revision).step()) return std::nullopt;
     id = query.integer();
     settlement.account = query.text();
@@ -161,9 +163,10 @@ std::optional<Settlement> SqliteStore::find_settlement(const SettlementKey& key)
 
 // Epochs are few, one for each start of a gateway; an index of the reports by hour would cost every report.
 std::vector<ReportedUsage> SqliteStore::reported(std::uint32_t subscription, Hour hour) {
-  Query query(prepared("SELECT r.gateway, r.epoch, r.calls_succeeded, r.calls_failed, r.calls_unmetered, "
-                       "r.free_points, r.billable_points FROM epochs e CROSS JOIN usage_reports r ON r.gateway = e.gateway "
-                       "AND r.epoch = e.epoch AND r.subscription = ? AND r.hour = ? ORDER BY e.epoch"));
+  Query query(
+      prepared("SELECT r.gateway, r.epoch, r.calls_succeeded, r.calls_failed, r.calls_unmetered, "
+               "r.free_points, r.billable_points FROM epochs e CROSS JOIN usage_reports r ON r.gateway = e.gateway "
+               "AND r.epoch = e.epoch AND r.subscription = ? AND r.hour = ? ORDER BY e.epoch"));
   query.bind(subscription, hour);
   std::vector<ReportedUsage> rows;
   while (query.step()) {
@@ -181,11 +184,14 @@ std::vector<ReportedUsage> SqliteStore::reported(std::uint32_t subscription, Hou
 }
 
 void SqliteStore::insert_notification(const NotificationRow& row) {
-  Query query(prepared("INSERT INTO notifications (kind, account, created_at, cash, vouchers, hours_left, "
-                       "next_attempt_at) VALUES (?, ?, ?, ?, ?, ?, ?)"));
+  Query query(
+      prepared("INSERT INTO notifications (kind, account, created_at, cash, vouchers, hours_left, "
+               "next_attempt_at) VALUES (?, ?, ?, ?, ?, ?, ?)"));
   const Notification& notification = row.notification;
-  query.bind(static_cast<std::int32_t>(notification.kind), notification.account, notification.created_at, row.cash,
-             row.vouchers, row.hours_left, notification.next_attempt_at).exec();
+  query
+      .bind(static_cast<std::int32_t>(notification.kind), notification.account, notification.created_at, row.cash,
+            row.vouchers, row.hours_left, notification.next_attempt_at)
+      .exec();
 }
 
 std::vector<Store::NotificationRow> SqliteStore::notifications(std::int64_t after, int limit) {
@@ -205,10 +211,13 @@ std::optional<Store::NotificationRow> SqliteStore::find_notification(std::int64_
 }
 
 void SqliteStore::update_notification(const Notification& notification) {
-  Query query(prepared("UPDATE notifications SET state = ?2, attempts = ?3, next_attempt_at = ?4, delivered_at = ?5, "
-                       "last_error = ?6 WHERE number = ?1"));
-  query.bind(notification.number, static_cast<std::int32_t>(notification.state), notification.attempts,
-             notification.next_attempt_at, notification.delivered_at, notification.last_error).exec();
+  Query query(
+      prepared("UPDATE notifications SET state = ?2, attempts = ?3, next_attempt_at = ?4, delivered_at = ?5, "
+               "last_error = ?6 WHERE number = ?1"));
+  query
+      .bind(notification.number, static_cast<std::int32_t>(notification.state), notification.attempts,
+            notification.next_attempt_at, notification.delivered_at, notification.last_error)
+      .exec();
 }
 
 }  // namespace tollgate::billing

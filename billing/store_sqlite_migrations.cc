@@ -24,9 +24,12 @@ Result<void> migrate(SQLite::Database& database) {
   const auto known = static_cast<std::int64_t>(kSteps.size());
   const auto present = version_of(database);
   if (present > known) {
-    return Fault{FaultKind::unavailable, "schema_too_new",
+    return Fault{FaultKind::unavailable,
+                 "schema_too_new",
                  fmt::format("the database has schema version {} and this program knows up to {}: "
-                             "a newer program made it, use that one", present, known), {}};
+                             "a newer program made it, use that one",
+                             present, known),
+                 {}};
   }
   for (auto version = present; version < known; ++version) {
     database.exec(*kSteps[static_cast<std::size_t>(version)]);

@@ -4,10 +4,12 @@
 namespace tollgate::billing {
 
 void SqliteStore::post(std::string_view account, const Transfer& transfer) {
-  Query query(prepared("INSERT INTO transfers (at, account, debit, credit, amount, reason, reference) "
-                       "VALUES (?, ?, ?, ?, ?, ?, ?)"));
-  query.bind(transfer.at, account, transfer.debit, transfer.credit, transfer.amount, transfer.reason,
-             transfer.reference).exec();
+  Query query(
+      prepared("INSERT INTO transfers (at, account, debit, credit, amount, reason, reference) "
+               "VALUES (?, ?, ?, ?, ?, ?, ?)"));
+  query
+      .bind(transfer.at, account, transfer.debit, transfer.credit, transfer.amount, transfer.reason, transfer.reference)
+      .exec();
 }
 
 MicroYuan SqliteStore::balance(std::string_view ledger_account) {
@@ -16,8 +18,9 @@ MicroYuan SqliteStore::balance(std::string_view ledger_account) {
 }
 
 std::vector<Transfer> SqliteStore::transfers(std::string_view account, std::int64_t after, int limit) {
-  Query query(prepared("SELECT id, at, debit, credit, amount, reason, reference FROM transfers "
-                       "WHERE account = ? AND id > ? ORDER BY id LIMIT ?"));
+  Query query(
+      prepared("SELECT id, at, debit, credit, amount, reason, reference FROM transfers "
+               "WHERE account = ? AND id > ? ORDER BY id LIMIT ?"));
   query.bind(account, after, limit);
   std::vector<Transfer> rows;
   while (query.step()) {
@@ -41,24 +44,28 @@ void SqliteStore::insert_deposit(const DepositRow& row) {
 }
 
 MicroYuan SqliteStore::unexpired_vouchers(std::string_view account, WallTime now) {
-  Query query(prepared(
-      "SELECT coalesce(sum(b.credits - b.debits), 0) FROM deposits d "
-      "JOIN balances b ON b.ledger_account = 'voucher:' || d.id "
-      "WHERE d.account = ? AND d.kind = 'voucher' AND (d.expires_at IS NULL OR d.expires_at > ?)"));
+  Query query(
+      prepared("SELECT coalesce(sum(b.credits - b.debits), 0) FROM deposits d "
+               "JOIN balances b ON b.ledger_account = 'voucher:' || d.id "
+               "WHERE d.account = ? AND d.kind = 'voucher' AND (d.expires_at IS NULL OR d.expires_at > ?)"));
   query.bind(account, now).step();
   return MicroYuan(query.integer());
 }
 
 void SqliteStore::insert_qps_pack(std::uint32_t subscription, const QpsPack& pack) {
-  Query query(prepared("INSERT INTO qps_packs (id, subscription, qps, unlimited, starts_at, ends_at, price, bought_at) "
-                       "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
-  query.bind(pack.id, subscription, pack.qps, pack.unlimited ? 1 : 0, pack.starts_at, pack.ends_at, pack.price,
-             pack.bought_at).exec();
+  Query query(
+      prepared("INSERT INTO qps_packs (id, subscription, qps, unlimited, starts_at, ends_at, price, bought_at) "
+               "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
+  query
+      .bind(pack.id, subscription, pack.qps, pack.unlimited ? 1 : 0, pack.starts_at, pack.ends_at, pack.price,
+            pack.bought_at)
+      .exec();
 }
 
 std::vector<QpsPack> SqliteStore::qps_packs(std::uint32_t subscription, WallTime not_ended_at) {
-  Query query(prepared("SELECT id, qps, unlimited, starts_at, ends_at, price, bought_at FROM qps_packs "
-                       "WHERE subscription = ? AND ends_at > ? ORDER BY starts_at, bought_at, id"));
+  Query query(
+      prepared("SELECT id, qps, unlimited, starts_at, ends_at, price, bought_at FROM qps_packs "
+               "WHERE subscription = ? AND ends_at > ? ORDER BY starts_at, bought_at, id"));
   query.bind(subscription, not_ended_at);
   std::vector<QpsPack> packs;
   while (query.step()) {

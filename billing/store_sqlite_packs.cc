@@ -33,10 +33,13 @@ MigrationRow read_migration(Query& query) {
 }  // namespace
 
 void SqliteStore::insert_package(std::uint32_t subscription, const Package& package) {
-  Query query(prepared("INSERT INTO packages (id, subscription, points, points_left, price, bought_at, expires_at) "
-                       "VALUES (?, ?, ?, ?, ?, ?, ?)"));
-  query.bind(package.id, subscription, package.points, package.points_left, package.price, package.bought_at,
-             package.expires_at).exec();
+  Query query(
+      prepared("INSERT INTO packages (id, subscription, points, points_left, price, bought_at, expires_at) "
+               "VALUES (?, ?, ?, ?, ?, ?, ?)"));
+  query
+      .bind(package.id, subscription, package.points, package.points_left, package.price, package.bought_at,
+            package.expires_at)
+      .exec();
 }
 
 std::vector<Package> SqliteStore::packages(std::uint32_t subscription, WallTime not_expired_at) {
@@ -46,7 +49,7 @@ std::vector<Package> SqliteStore::packages(std::uint32_t subscription, WallTime 
 
 std::vector<Package> SqliteStore::packages_covering(std::uint32_t subscription, WallTime begin, WallTime end) {
   Query query(prepared(PACKAGE_COLUMNS "WHERE subscription = ? AND expires_at > ? AND bought_at < ? "
-                       "AND points_left > 0 ORDER BY expires_at, bought_at, id"));
+                                       "AND points_left > 0 ORDER BY expires_at, bought_at, id"));
   return read_packages(query.bind(subscription, begin, end));
 }
 
@@ -56,14 +59,16 @@ void SqliteStore::use_package(std::string_view id, Points points) {
 }
 
 void SqliteStore::insert_count_pack(std::uint32_t subscription, const CountPack& pack) {
-  Query query(prepared("INSERT INTO count_packs (id, subscription, calls, calls_left, price, bought_at) "
-                       "VALUES (?, ?, ?, ?, ?, ?)"));
+  Query query(
+      prepared("INSERT INTO count_packs (id, subscription, calls, calls_left, price, bought_at) "
+               "VALUES (?, ?, ?, ?, ?, ?)"));
   query.bind(pack.id, subscription, pack.calls, pack.calls_left, pack.price, pack.bought_at).exec();
 }
 
 std::vector<CountPack> SqliteStore::count_packs(std::uint32_t subscription, WallTime end) {
-  Query query(prepared("SELECT id, calls, calls_left, price, bought_at FROM count_packs "
-                       "WHERE subscription = ? AND bought_at < ? AND calls_left > 0 ORDER BY bought_at, id"));
+  Query query(
+      prepared("SELECT id, calls, calls_left, price, bought_at FROM count_packs "
+               "WHERE subscription = ? AND bought_at < ? AND calls_left > 0 ORDER BY bought_at, id"));
   query.bind(subscription, end);
   std::vector<CountPack> packs;
   while (query.step()) {
@@ -99,16 +104,18 @@ std::vector<std::pair<std::string, std::string>> SqliteStore::pinned_plans() {
 }
 
 std::vector<std::string> SqliteStore::plans_in_use() {
-  Query query(prepared("SELECT plan FROM subscriptions UNION SELECT plan_before FROM migrations "
-                       "UNION SELECT plan_after FROM migrations"));
+  Query query(
+      prepared("SELECT plan FROM subscriptions UNION SELECT plan_before FROM migrations "
+               "UNION SELECT plan_after FROM migrations"));
   std::vector<std::string> plans;
   while (query.step()) plans.push_back(query.text());
   return plans;
 }
 
 void SqliteStore::insert_migration(const MigrationRow& row) {
-  Query query(prepared("INSERT INTO migrations (subscription, from_hour, plan_before, plan_after, asked_at) "
-                       "VALUES (?, ?, ?, ?, ?)"));
+  Query query(
+      prepared("INSERT INTO migrations (subscription, from_hour, plan_before, plan_after, asked_at) "
+               "VALUES (?, ?, ?, ?, ?)"));
   query.bind(row.subscription, row.from, row.before, row.after, row.asked_at).exec();
 }
 
@@ -141,8 +148,9 @@ void SqliteStore::apply_migration(const MigrationRow& row, Points granted) {
 
 std::optional<std::string> SqliteStore::plan_at(std::uint32_t subscription, Hour hour) {
   {
-    Query later(prepared("SELECT plan_before FROM migrations WHERE subscription = ? AND from_hour > ? "
-                         "ORDER BY from_hour LIMIT 1"));
+    Query later(
+        prepared("SELECT plan_before FROM migrations WHERE subscription = ? AND from_hour > ? "
+                 "ORDER BY from_hour LIMIT 1"));
     if (later.bind(subscription, hour).step()) return later.text();
   }
   Query last(prepared("SELECT plan_after FROM migrations WHERE subscription = ? ORDER BY from_hour DESC LIMIT 1"));

@@ -62,8 +62,8 @@ std::optional<Row> first(Query& query, Row (*read)(Query&)) {
 // The columns in the order in which the functions above read them.
 #define KEY_COLUMNS "SELECT id, account, name, hash, created_at, expires_at FROM keys "
 #define SERVICE_COLUMNS "SELECT id, model, definition, removed_at FROM services "
-#define SUBSCRIPTION_COLUMNS                                                                                      \
-  "SELECT s.number, s.account, s.service, s.paid, s.plan, s.free_points_granted, s.free_points_used, s.created_at, " \
+#define SUBSCRIPTION_COLUMNS                                                                                           \
+  "SELECT s.number, s.account, s.service, s.paid, s.plan, s.free_points_granted, s.free_points_used, s.created_at, "   \
   "s.call_remainder FROM subscriptions s "
 }  // namespace
 
@@ -95,8 +95,9 @@ std::int64_t SqliteStore::count_accounts() {
 
 std::int64_t SqliteStore::count_accounts_in_debt() {
   // ';' follows ':' in ASCII: the range is every name that begins with "cash:".
-  Query query(prepared("SELECT count(*) FROM balances WHERE ledger_account >= 'cash:' AND ledger_account < 'cash;' "
-                       "AND credits < debits"));
+  Query query(
+      prepared("SELECT count(*) FROM balances WHERE ledger_account >= 'cash:' AND ledger_account < 'cash;' "
+               "AND credits < debits"));
   query.step();
   return query.integer();
 }
@@ -114,14 +115,14 @@ MicroYuan SqliteStore::imbalance() {
 }
 
 void SqliteStore::insert_key(const KeyRow& row) {
-  Query query(prepared(
-      "INSERT INTO keys (id, account, name, hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"));
+  Query query(prepared("INSERT INTO keys (id, account, name, hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"));
   query.bind(row.id, row.account, row.name, row.hash, row.created_at, row.expires_at).exec();
 }
 
 std::optional<Sha256> SqliteStore::revoke_key(std::string_view account, std::string_view id, WallTime at) {
-  Query query(prepared("UPDATE keys SET revoked_at = ?3 WHERE account = ?1 AND id = ?2 AND revoked_at IS NULL "
-                       "RETURNING hash"));
+  Query query(
+      prepared("UPDATE keys SET revoked_at = ?3 WHERE account = ?1 AND id = ?2 AND revoked_at IS NULL "
+               "RETURNING hash"));
   query.bind(account, id, at);
   if (!query.step()) return std::nullopt;
   const Sha256 hash = query.hash();
@@ -131,8 +132,8 @@ std::optional<Sha256> SqliteStore::revoke_key(std::string_view account, std::str
 
 std::vector<KeyRow> SqliteStore::keys(std::string_view account, std::string_view after, int limit) {
   Query query(prepared(KEY_COLUMNS
-      "WHERE account = ?1 AND revoked_at IS NULL "
-      "AND number > coalesce((SELECT number FROM keys WHERE id = ?2), 0) ORDER BY number LIMIT ?3"));
+                       "WHERE account = ?1 AND revoked_at IS NULL "
+                       "AND number > coalesce((SELECT number FROM keys WHERE id = ?2), 0) ORDER BY number LIMIT ?3"));
   return all(query.bind(account, after, limit), read_key);
 }
 
@@ -147,9 +148,9 @@ std::optional<ServiceRow> SqliteStore::find_service(std::string_view id) {
 }
 
 void SqliteStore::put_service(const ServiceRow& row) {
-  Query query(prepared(
-      "INSERT INTO services (id, model, definition, removed_at) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-      "model = excluded.model, definition = excluded.definition, removed_at = excluded.removed_at"));
+  Query query(
+      prepared("INSERT INTO services (id, model, definition, removed_at) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+               "model = excluded.model, definition = excluded.definition, removed_at = excluded.removed_at"));
   query.bind(row.id, row.model, row.definition, row.removed_at).exec();
 }
 
@@ -169,8 +170,9 @@ std::optional<SubscriptionRow> SqliteStore::find_subscription(std::uint32_t numb
 }
 
 std::uint32_t SqliteStore::insert_subscription(const SubscriptionRow& row) {
-  Query query(prepared("INSERT INTO subscriptions (account, service, paid, plan, free_points_granted, created_at) "
-                       "VALUES (?, ?, ?, ?, ?, ?)"));
+  Query query(
+      prepared("INSERT INTO subscriptions (account, service, paid, plan, free_points_granted, created_at) "
+               "VALUES (?, ?, ?, ?, ?, ?)"));
   query.bind(row.account, row.service, row.paid ? 1 : 0, row.plan, row.free_points_granted, row.created_at).exec();
   return static_cast<std::uint32_t>(database_.getLastInsertRowid());
 }
@@ -181,9 +183,8 @@ void SqliteStore::set_paid(std::uint32_t number, bool paid) {
 }
 
 std::vector<SubscriptionRow> SqliteStore::subscriptions(std::string_view account, std::string_view after, int limit) {
-  Query query(prepared(SUBSCRIPTION_COLUMNS
-      "JOIN services v ON v.id = s.service AND v.removed_at IS NULL "
-      "WHERE s.account = ? AND s.service > ? ORDER BY s.service LIMIT ?"));
+  Query query(prepared(SUBSCRIPTION_COLUMNS "JOIN services v ON v.id = s.service AND v.removed_at IS NULL "
+                                            "WHERE s.account = ? AND s.service > ? ORDER BY s.service LIMIT ?"));
   return all(query.bind(account, after, limit), read_subscription);
 }
 
@@ -198,8 +199,8 @@ std::vector<SubscriptionRow> SqliteStore::subscriptions_of_plan(std::string_view
 }
 
 std::vector<SubscriptionRow> SqliteStore::all_subscriptions() {
-  Query query(prepared(SUBSCRIPTION_COLUMNS
-      "JOIN services v ON v.id = s.service AND v.removed_at IS NULL ORDER BY s.number"));
+  Query query(
+      prepared(SUBSCRIPTION_COLUMNS "JOIN services v ON v.id = s.service AND v.removed_at IS NULL ORDER BY s.number"));
   return all(query, read_subscription);
 }
 

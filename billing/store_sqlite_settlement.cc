@@ -40,25 +40,28 @@ std::optional<Hour> SqliteStore::oldest_open_hour() {
 }
 
 std::vector<OpenUsage> SqliteStore::open_usage(Hour before) {
-  Query query(prepared("SELECT s.account, u.subscription, u.hour FROM usage_hours u "
-                       "JOIN subscriptions s ON s.number = u.subscription "
-                       "WHERE u.open = 1 AND u.hour < ? ORDER BY s.account, u.hour, s.service"));
+  Query query(
+      prepared("SELECT s.account, u.subscription, u.hour FROM usage_hours u "
+               "JOIN subscriptions s ON s.number = u.subscription "
+               "WHERE u.open = 1 AND u.hour < ? ORDER BY s.account, u.hour, s.service"));
   return read_open_usage(query.bind(before));
 }
 
 // '+' keeps SQLite from the index of all open hours: one account has few, found by its subscriptions.
 std::vector<OpenUsage> SqliteStore::open_usage_of(std::string_view account, Hour until) {
-  Query query(prepared("SELECT s.account, u.subscription, u.hour FROM subscriptions s "
-                       "CROSS JOIN usage_hours u ON u.subscription = s.number WHERE s.account = ?1 AND +u.open = 1 "
-                       "AND u.hour >= (SELECT min(hour) FROM usage_hours WHERE open = 1) AND u.hour <= ?2 "
-                       "ORDER BY u.hour, s.service"));
+  Query query(
+      prepared("SELECT s.account, u.subscription, u.hour FROM subscriptions s "
+               "CROSS JOIN usage_hours u ON u.subscription = s.number WHERE s.account = ?1 AND +u.open = 1 "
+               "AND u.hour >= (SELECT min(hour) FROM usage_hours WHERE open = 1) AND u.hour <= ?2 "
+               "ORDER BY u.hour, s.service"));
   return read_open_usage(query.bind(account, until));
 }
 
 std::optional<UnsettledRow> SqliteStore::unsettled(std::uint32_t subscription, Hour hour) {
-  Query query(prepared("SELECT calls_succeeded, calls_failed, calls_unmetered, free_points, billable_points, "
-                       "settled_free, settled_billable, settled_unmetered, revision "
-                       "FROM usage_hours WHERE subscription = ? AND hour = ?"));
+  Query query(
+      prepared("SELECT calls_succeeded, calls_failed, calls_unmetered, free_points, billable_points, "
+               "settled_free, settled_billable, settled_unmetered, revision "
+               "FROM usage_hours WHERE subscription = ? AND hour = ?"));
   if (!query.bind(subscription, hour).step()) return std::nullopt;
   UnsettledRow row;
   row.totals.calls_succeeded = query.integer();
@@ -74,9 +77,10 @@ std::optional<UnsettledRow> SqliteStore::unsettled(std::uint32_t subscription, H
 }
 
 void SqliteStore::close_usage(std::uint32_t subscription, Hour hour) {
-  Query query(prepared("UPDATE usage_hours SET settled_free = free_points, settled_billable = billable_points, "
-                       "settled_unmetered = calls_unmetered, revision = revision + 1, open = 0 "
-                       "WHERE subscription = ? AND hour = ?"));
+  Query query(
+      prepared("UPDATE usage_hours SET settled_free = free_points, settled_billable = billable_points, "
+               "settled_unmetered = calls_unmetered, revision = revision + 1, open = 0 "
+               "WHERE subscription = ? AND hour = ?"));
   query.bind(subscription, hour).exec();
 }
 
@@ -85,18 +89,23 @@ std::int64_t SqliteStore::insert_settlement(const Settlement& settlement, std::u
       "INSERT INTO settlements (subscription, hour, revision, at, account, month, plan, free_points, billable_points, "
       "calls_unmetered, unmetered_points, month_points_before, month_points_after, amount) "
       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
-  query.bind(subscription, settlement.hour, settlement.revision, settlement.at, settlement.account,
-             month_of(settlement.hour), settlement.plan, settlement.free_points, settlement.billable_points,
-             settlement.calls_unmetered, settlement.unmetered_points, settlement.month_points_before,
-             settlement.month_points_after, settlement.amount).exec();
+  query
+      .bind(subscription, settlement.hour, settlement.revision, settlement.at, settlement.account,
+            month_of(settlement.hour), settlement.plan, settlement.free_points, settlement.billable_points,
+            settlement.calls_unmetered, settlement.unmetered_points, settlement.month_points_before,
+            settlement.month_points_after, settlement.amount)
+      .exec();
   return database_.getLastInsertRowid();
 }
 
 void SqliteStore::insert_part(std::int64_t settlement, int number, const SettlementPart& part) {
-  Query query(prepared("INSERT INTO settlement_parts (settlement, part, paid_from, item, points, calls, unit_price, "
-                       "amount) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
-  query.bind(settlement, number, static_cast<std::int32_t>(part.paid_from), part.item, part.points, part.calls,
-             part.unit_price, part.amount).exec();
+  Query query(
+      prepared("INSERT INTO settlement_parts (settlement, part, paid_from, item, points, calls, unit_price, "
+               "amount) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
+  query
+      .bind(settlement, number, static_cast<std::int32_t>(part.paid_from), part.item, part.points, part.calls,
+            part.unit_price, part.amount)
+      .exec();
 }
 
 Points SqliteStore::month_points(std::uint32_t subscription, Month month) {
@@ -105,8 +114,9 @@ Points SqliteStore::month_points(std::uint32_t subscription, Month month) {
 }
 
 void SqliteStore::add_month_points(std::uint32_t subscription, Month month, Points points) {
-  Query query(prepared("INSERT INTO month_points (subscription, month, points) VALUES (?, ?, ?) "
-                       "ON CONFLICT DO UPDATE SET points = points + excluded.points"));
+  Query query(
+      prepared("INSERT INTO month_points (subscription, month, points) VALUES (?, ?, ?) "
+               "ON CONFLICT DO UPDATE SET points = points + excluded.points"));
   query.bind(subscription, month, points).exec();
 }
 
@@ -116,11 +126,11 @@ void SqliteStore::set_call_remainder(std::uint32_t subscription, std::int64_t po
 }
 
 std::vector<VoucherRow> SqliteStore::vouchers_left(std::string_view account, WallTime now) {
-  Query query(prepared(
-      "SELECT d.id, b.credits - b.debits FROM deposits d "
-      "JOIN balances b ON b.ledger_account = 'voucher:' || d.id WHERE d.account = ? AND d.kind = 'voucher' "
-      "AND (d.expires_at IS NULL OR d.expires_at > ?) AND b.credits > b.debits "
-      "ORDER BY d.expires_at IS NULL, d.expires_at, d.at, d.id"));
+  Query query(
+      prepared("SELECT d.id, b.credits - b.debits FROM deposits d "
+               "JOIN balances b ON b.ledger_account = 'voucher:' || d.id WHERE d.account = ? AND d.kind = 'voucher' "
+               "AND (d.expires_at IS NULL OR d.expires_at > ?) AND b.credits > b.debits "
+               "ORDER BY d.expires_at IS NULL, d.expires_at, d.at, d.id"));
   query.bind(account, now);
   std::vector<VoucherRow> rows;
   while (query.step()) {
@@ -131,8 +141,9 @@ std::vector<VoucherRow> SqliteStore::vouchers_left(std::string_view account, Wal
 }
 
 void SqliteStore::add_charge(std::string_view account, WallTime at, MicroYuan amount) {
-  Query query(prepared("INSERT INTO charges (account, at, amount) VALUES (?, ?, ?) "
-                       "ON CONFLICT DO UPDATE SET amount = amount + excluded.amount"));
+  Query query(
+      prepared("INSERT INTO charges (account, at, amount) VALUES (?, ?, ?) "
+               "ON CONFLICT DO UPDATE SET amount = amount + excluded.amount"));
   query.bind(account, at, amount).exec();
 }
 
@@ -154,16 +165,20 @@ std::int32_t SqliteStore::reminded(std::string_view account) {
 }
 
 void SqliteStore::set_reminded(std::string_view account, std::int32_t hours) {
-  Query query(prepared("INSERT INTO reminders (account, hours) VALUES (?, ?) "
-                       "ON CONFLICT DO UPDATE SET hours = excluded.hours"));
+  Query query(
+      prepared("INSERT INTO reminders (account, hours) VALUES (?, ?) "
+               "ON CONFLICT DO UPDATE SET hours = excluded.hours"));
   query.bind(account, hours).exec();
 }
 
 void SqliteStore::post_points(const PointTransfer& transfer) {
-  Query query(prepared("INSERT INTO point_transfers (at, subscription, debit, credit, points, reason, reference) "
-                       "VALUES (?, ?, ?, ?, ?, ?, ?)"));
-  query.bind(transfer.at, transfer.subscription, transfer.debit, transfer.credit, transfer.points, transfer.reason,
-             transfer.reference).exec();
+  Query query(
+      prepared("INSERT INTO point_transfers (at, subscription, debit, credit, points, reason, reference) "
+               "VALUES (?, ?, ?, ?, ?, ?, ?)"));
+  query
+      .bind(transfer.at, transfer.subscription, transfer.debit, transfer.credit, transfer.points, transfer.reason,
+            transfer.reference)
+      .exec();
 }
 
 Points SqliteStore::point_balance(std::string_view point_account) {

@@ -39,37 +39,40 @@ std::optional<meter::UsageTotals> SqliteStore::find_report(const UsageSource& so
 void SqliteStore::put_report(const UsageSource& source, const meter::UsageTotals& totals) {
   Query query(prepared("INSERT OR REPLACE INTO usage_reports (gateway, epoch, subscription, hour, " TOTALS ") "
                        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"));
-  query.bind(source.gateway, source.epoch, source.subscription, source.hour, totals.calls_succeeded,
-             totals.calls_failed, totals.calls_unmetered, totals.free_points, totals.billable_points).exec();
+  query
+      .bind(source.gateway, source.epoch, source.subscription, source.hour, totals.calls_succeeded, totals.calls_failed,
+            totals.calls_unmetered, totals.free_points, totals.billable_points)
+      .exec();
 }
 
 void SqliteStore::add_usage(std::uint32_t subscription, Hour hour, const meter::UsageTotals& increase) {
-  Query sums(prepared(
-      "INSERT INTO usage_hours (subscription, hour, " TOTALS ") VALUES (?, ?, ?, ?, ?, ?, ?) "
-      "ON CONFLICT DO UPDATE SET calls_succeeded = calls_succeeded + excluded.calls_succeeded, "
-      "calls_failed = calls_failed + excluded.calls_failed, "
-      "calls_unmetered = calls_unmetered + excluded.calls_unmetered, "
-      "free_points = free_points + excluded.free_points, "
-      "billable_points = billable_points + excluded.billable_points, open = 1"));
+  Query sums(prepared("INSERT INTO usage_hours (subscription, hour, " TOTALS ") VALUES (?, ?, ?, ?, ?, ?, ?) "
+                      "ON CONFLICT DO UPDATE SET calls_succeeded = calls_succeeded + excluded.calls_succeeded, "
+                      "calls_failed = calls_failed + excluded.calls_failed, "
+                      "calls_unmetered = calls_unmetered + excluded.calls_unmetered, "
+                      "free_points = free_points + excluded.free_points, "
+                      "billable_points = billable_points + excluded.billable_points, open = 1"));
   sums.bind(subscription, hour, increase.calls_succeeded, increase.calls_failed, increase.calls_unmetered,
-            increase.free_points, increase.billable_points).exec();
+            increase.free_points, increase.billable_points)
+      .exec();
   if (increase.free_points == Points()) return;
   Query used(prepared("UPDATE subscriptions SET free_points_used = free_points_used + ?2 WHERE number = ?1"));
   used.bind(subscription, increase.free_points).exec();
 }
 
 Points SqliteStore::free_points_used(std::uint32_t subscription, Hour from, Hour to) {
-  Query query(prepared("SELECT coalesce(sum(free_points), 0) FROM usage_hours "
-                       "WHERE subscription = ? AND hour >= ? AND hour < ?"));
+  Query query(
+      prepared("SELECT coalesce(sum(free_points), 0) FROM usage_hours "
+               "WHERE subscription = ? AND hour >= ? AND hour < ?"));
   query.bind(subscription, from, to).step();
   return Points(query.integer());
 }
 
 std::vector<UsageRow> SqliteStore::usage(const UsageQuery& query) {
-  Query rows(prepared(
-      "SELECT s.service, u.hour, " TOTALS ", u.settled_billable FROM subscriptions s JOIN usage_hours u ON u.subscription = s.number "
-      "WHERE s.account = ?1 AND (?2 = '' OR s.service = ?2) AND u.hour >= ?3 AND u.hour < ?4 "
-      "AND (u.hour, s.service) > (?5, ?6) ORDER BY u.hour, s.service LIMIT ?7"));
+  Query rows(prepared("SELECT s.service, u.hour, " TOTALS
+                      ", u.settled_billable FROM subscriptions s JOIN usage_hours u ON u.subscription = s.number "
+                      "WHERE s.account = ?1 AND (?2 = '' OR s.service = ?2) AND u.hour >= ?3 AND u.hour < ?4 "
+                      "AND (u.hour, s.service) > (?5, ?6) ORDER BY u.hour, s.service LIMIT ?7"));
   // A cursor before everything, where there is none: no service is the empty text.
   const UsageCursor after = query.after.value_or(UsageCursor{query.from, ""});
   rows.bind(query.account, query.service.value_or(""), std::max(query.from, after.hour), query.to, after.hour,

@@ -118,8 +118,8 @@ Fault YamlReader::as_fault(std::string code) {
   std::ranges::stable_sort(faults_, {}, &Located::line);
   std::string message;
   for (const auto& located : faults_) {
-    message += fmt::format("{}{}:{}: {}", message.empty() ? "" : "\n", source_, std::max(located.line, 1),
-                           located.message);
+    message +=
+        fmt::format("{}{}:{}: {}", message.empty() ? "" : "\n", source_, std::max(located.line, 1), located.message);
   }
   return {FaultKind::invalid, std::move(code), std::move(message), {}};
 }

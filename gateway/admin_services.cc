@@ -24,7 +24,6 @@ Result<std::string> service_with_route(billing::Core& core, const ServiceDefinit
 }
 }  // namespace
 
-
 AdminAnswer put_service(AdminContext& context, const AdminRequest& request) {
   const auto definition = read_service_definition(request.body);
   if (definition.has_error()) return problem(definition.error());

@@ -22,8 +22,8 @@ TEST(Catalog, BuiltInHasEveryModelOfThePricePage) {
     points += model.cost.count();
     EXPECT_FALSE(model.title.empty());
   }
-  EXPECT_EQ(directions, (std::map<std::string, int>{
-      {"image", 21}, {"text", 12}, {"sound", 1}, {"video", 1}, {"tabular", 5}}));
+  EXPECT_EQ(directions,
+            (std::map<std::string, int>{{"image", 21}, {"text", 12}, {"sound", 1}, {"video", 1}, {"tabular", 5}}));
   EXPECT_EQ(points, 362);  // the sum of the page's column
 }
 

@@ -60,9 +60,9 @@ TEST_F(CoreAccounts, PagesLeadToTheEndWithoutGapOrRepeat) {
   } while (after);
   EXPECT_EQ(seen, (std::vector<std::string>{"a0", "a1", "a2", "a3", "a4", "a5", "a6"}));
   EXPECT_EQ(pages, 3);
-  EXPECT_EQ(core->accounts(std::nullopt, 0)->items.size(), 1u);   // a limit is cut to its range
+  EXPECT_EQ(core->accounts(std::nullopt, 0)->items.size(), 1u);  // a limit is cut to its range
   EXPECT_EQ(core->accounts(std::nullopt, 7)->items.size(), 7u);
-  EXPECT_FALSE(core->accounts(std::nullopt, 7)->next);            // a full last page knows that it is the last
+  EXPECT_FALSE(core->accounts(std::nullopt, 7)->next);  // a full last page knows that it is the last
   EXPECT_FALSE(core->accounts(std::nullopt, 1 << 30)->next);
 }
 

@@ -24,7 +24,8 @@ class CoreCrash : public SettlementTest {
     package = core->buy_package("acme", "detect", Points(200'000)).value().id;
     ASSERT_TRUE(core->merge("gw-1", epoch,
                             {{"acme", "detect", hour_of(clock.now()), totals(5, 1, 20, 250'000, 2)},
-                             {"acme", "vision", hour_of(clock.now()), totals(5, 0, 0, 30'000)}}).has_value());
+                             {"acme", "vision", hour_of(clock.now()), totals(5, 0, 0, 30'000)}})
+                    .has_value());
   }
   // Everything that moves, without ids that are random.
   std::string books() {

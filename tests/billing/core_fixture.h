@@ -61,8 +61,8 @@ class RecordingSink final : public EntitlementSink {
 inline WallTime at(std::string_view text) { return parse_time(text).value(); }
 inline MicroYuan yuan(std::string_view text) { return parse_yuan(text).value(); }
 
-inline meter::UsageTotals totals(std::int64_t succeeded, std::int64_t failed, std::int64_t free,
-                                 std::int64_t billable, std::int64_t unmetered = 0) {
+inline meter::UsageTotals totals(std::int64_t succeeded, std::int64_t failed, std::int64_t free, std::int64_t billable,
+                                 std::int64_t unmetered = 0) {
   return {succeeded, failed, unmetered, Points(free), Points(billable)};
 }
 
@@ -99,10 +99,13 @@ class CoreTest : public ::testing::Test {
   }
   // Takes cash away, below 0 too, as only a settlement does otherwise.
   void charge(std::string_view amount) {
-    ASSERT_TRUE(store->transaction([&]() -> Result<void> {
-      store->post("acme", {0, clock.now(), "cash:acme", "external:corrections", yuan(amount), "correction", "test"});
-      return {};
-    }).has_value());
+    ASSERT_TRUE(store
+                    ->transaction([&]() -> Result<void> {
+                      store->post("acme", {0, clock.now(), "cash:acme", "external:corrections", yuan(amount),
+                                           "correction", "test"});
+                      return {};
+                    })
+                    .has_value());
   }
   void expect_audit_holds() {
     for (const auto& invariant : core->audit()) {

@@ -58,36 +58,45 @@ TEST_F(CoreOnce, AFaultOfTheRequestIsForgottenAndItsWritesTakenBack) {
 
 TEST_F(CoreOnce, ChangesArePublishedAfterTheCommitOnly) {
   const auto before = sink.subscriptions.size();
-  ASSERT_TRUE(core->once("k", "f", [&] {
-    EXPECT_TRUE(core->put_subscription("acme", "vision", false, std::nullopt).has_value());
-    EXPECT_EQ(vision().state, SubscriptionState::free);  // the work sees its own writes
-    EXPECT_EQ(sink.subscriptions.size(), before);
-    return StoredAnswer{200, ""};
-  }).has_value());
+  ASSERT_TRUE(core->once("k", "f",
+                         [&] {
+                           EXPECT_TRUE(core->put_subscription("acme", "vision", false, std::nullopt).has_value());
+                           EXPECT_EQ(vision().state, SubscriptionState::free);  // the work sees its own writes
+                           EXPECT_EQ(sink.subscriptions.size(), before);
+                           return StoredAnswer{200, ""};
+                         })
+                  .has_value());
   EXPECT_EQ(sink.subscriptions.size(), before + 1);
-  ASSERT_TRUE(core->once("k-refused", "f", [&] {
-    EXPECT_TRUE(core->put_subscription("acme", "vision", true, std::nullopt).has_value());
-    return StoredAnswer{409, ""};
-  }).has_value());
+  ASSERT_TRUE(core->once("k-refused", "f",
+                         [&] {
+                           EXPECT_TRUE(core->put_subscription("acme", "vision", true, std::nullopt).has_value());
+                           return StoredAnswer{409, ""};
+                         })
+                  .has_value());
   EXPECT_EQ(sink.subscriptions.size(), before + 1);
   EXPECT_EQ(vision().state, SubscriptionState::free);
 }
 
 TEST_F(CoreOnce, AFaultInsideTheWorkLeavesItsOtherWrites) {
-  ASSERT_TRUE(core->once("k", "f", [&] {
-    deposit("5");
-    EXPECT_TRUE(core->deposit("acme", MicroYuan(), DepositKind::cash, std::nullopt).has_error());
-    return StoredAnswer{201, ""};
-  }).has_value());
+  ASSERT_TRUE(core->once("k", "f",
+                         [&] {
+                           deposit("5");
+                           EXPECT_TRUE(core->deposit("acme", MicroYuan(), DepositKind::cash, std::nullopt).has_error());
+                           return StoredAnswer{201, ""};
+                         })
+                  .has_value());
   EXPECT_EQ(cash(), yuan("5"));
 }
 
 TEST_F(CoreOnce, WorkThatThrowsLeavesNothing) {
   const auto events = sink.count();
-  EXPECT_THROW((void)core->once("k", "f", [&]() -> StoredAnswer {
-    EXPECT_TRUE(core->put_subscription("acme", "vision", false, std::nullopt).has_value());
-    throw std::runtime_error("work");
-  }), std::runtime_error);
+  EXPECT_THROW(
+      (void)core->once("k", "f",
+                       [&]() -> StoredAnswer {
+                         EXPECT_TRUE(core->put_subscription("acme", "vision", false, std::nullopt).has_value());
+                         throw std::runtime_error("work");
+                       }),
+      std::runtime_error);
   EXPECT_EQ(sink.count(), events);
   EXPECT_EQ(vision().state, SubscriptionState::paid);
   EXPECT_EQ(core->once("k", "f", depositing("1"))->status, 201);

@@ -173,7 +173,9 @@ TEST_F(CorePlans, TheOldPlanHasAPriceForEveryModelAndIsMarkedAsEnded) {
     EXPECT_EQ(legacy.call_price(model.name)->count_packs.size(), 3u);
   }
   EXPECT_TRUE(Plan::parse("{id: x, title: X, free_quota: {points: 0, period: once}, tiers: [{yuan_per_point: 1}],"
-                          " calls: [{model: m, yuan_per_call: 1}]}", "x").has_error());
+                          " calls: [{model: m, yuan_per_call: 1}]}",
+                          "x")
+                  .has_error());
 }
 
 }  // namespace

@@ -247,8 +247,10 @@ TEST_F(CoreSettlement, AFaultOfOneAccountPutsItOffAndNoOther) {
   ASSERT_TRUE(core->put_account("zeta", "Zeta").has_value());
   ASSERT_TRUE(core->put_subscription("zeta", "detect", true, std::nullopt).has_value());
   const Hour hour = hour_of(clock.now());
-  ASSERT_TRUE(core->merge("gw-1", epoch, {{"zeta", "detect", hour, totals(1, 0, 0, kUsageTotalMax)},
-                                          {"acme", "detect", hour, totals(1, 0, 0, 1'000)}}).has_value());
+  ASSERT_TRUE(core->merge("gw-1", epoch,
+                          {{"zeta", "detect", hour, totals(1, 0, 0, kUsageTotalMax)},
+                           {"acme", "detect", hour, totals(1, 0, 0, 1'000)}})
+                  .has_value());
   const auto done = core->run_due(at("2021-08-25T11:00:00+08:00")).value();
   EXPECT_EQ(done.failures, 1);
   EXPECT_NE(done.failure.find("zeta"), std::string::npos);

@@ -121,8 +121,7 @@ TEST_F(CoreSubscriptions, PublishAllTellsEverythingOrNothing) {
   sink = RecordingSink();
   plans.front().id = "renamed";
   EXPECT_EQ(code_of(core->publish_all()), "plan_missing");
-  const auto small =
-      Catalog::parse("models: [{name: m, direction: text, points: 1, title: M}]", "small").value();
+  const auto small = Catalog::parse("models: [{name: m, direction: text, points: 1, title: M}]", "small").value();
   Core other(*store, small, plans, clock, sink);
   EXPECT_EQ(code_of(other.publish_all()), "model_missing");
   EXPECT_EQ(sink.count(), 0u);

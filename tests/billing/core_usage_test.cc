@@ -23,7 +23,8 @@ class CoreUsage : public CoreTest {
   }
   std::vector<UsageRow> all_usage() {
     return core->usage("acme", std::nullopt, at("2000-01-01T00:00:00Z"), at("2100-01-01T00:00:00Z"), std::nullopt, 1000)
-        .value().items;
+        .value()
+        .items;
   }
   meter::UsageTotals sum(Hour hour) {
     const auto page = core->usage("acme", std::nullopt, begin_of(hour), begin_of(hour.next()), std::nullopt, 1).value();
@@ -76,8 +77,7 @@ TEST_F(CoreUsage, OtherGatewaysFreePointsAreToldByTheirIncrease) {
   ASSERT_TRUE(report(40).has_value());
   ASSERT_TRUE(report(40).has_value());
   ASSERT_TRUE(report(60).has_value());
-  EXPECT_EQ(sink.used_elsewhere,
-            (std::vector<std::pair<std::uint32_t, std::int64_t>>{{number, 40}, {number, 20}}));
+  EXPECT_EQ(sink.used_elsewhere, (std::vector<std::pair<std::uint32_t, std::int64_t>>{{number, 40}, {number, 20}}));
   ASSERT_TRUE(report(20'000).has_value());  // an import may use more than there was; left is never below 0
   EXPECT_EQ(vision().free_points_left, Points());
 }
@@ -102,9 +102,9 @@ TEST_F(CoreUsage, NothingIsTakenOfAReportWithAFault) {
 
 TEST_F(CoreUsage, AnEpochThatWasNeverGivenOutIsRefused) {
   const auto foreign = core->open_epoch("gw-2");
-  for (const std::int64_t bad : {std::int64_t{0}, std::int64_t{-1}, std::int64_t{foreign} + 1, std::int64_t{foreign},
-                                 std::int64_t{epoch} + (std::int64_t{1} << 32),
-                                 std::numeric_limits<std::int64_t>::max()}) {
+  for (const std::int64_t bad :
+       {std::int64_t{0}, std::int64_t{-1}, std::int64_t{foreign} + 1, std::int64_t{foreign},
+        std::int64_t{epoch} + (std::int64_t{1} << 32), std::numeric_limits<std::int64_t>::max()}) {
     const auto merged = core->merge("gw-1", bad, {{"acme", "vision", ten, totals(1, 0, 4, 0)}});
     EXPECT_EQ(code_of(merged), "unknown_epoch") << bad;
     EXPECT_EQ(merged.error().kind, FaultKind::conflict);
@@ -128,10 +128,12 @@ TEST_F(CoreUsage, UsageIsHalfOpenByHourAndOrderedAndPaged) {
   ASSERT_TRUE(core->put_subscription("acme", "audio", true, std::nullopt).has_value());
   const Hour eleven = ten.next();
   const Hour twelve = eleven.next();
-  ASSERT_TRUE(core->merge("gw-1", epoch, {{"acme", "vision", eleven, totals(1, 0, 0, 4)},
-                                          {"acme", "vision", ten, totals(1, 0, 0, 4)},
-                                          {"acme", "audio", ten, totals(1, 0, 0, 4)},
-                                          {"acme", "audio", twelve, totals(1, 0, 0, 4)}}).has_value());
+  ASSERT_TRUE(core->merge("gw-1", epoch,
+                          {{"acme", "vision", eleven, totals(1, 0, 0, 4)},
+                           {"acme", "vision", ten, totals(1, 0, 0, 4)},
+                           {"acme", "audio", ten, totals(1, 0, 0, 4)},
+                           {"acme", "audio", twelve, totals(1, 0, 0, 4)}})
+                  .has_value());
   const auto list = [&](WallTime from, WallTime to, std::optional<std::string> service = std::nullopt) {
     std::string text;
     std::optional<std::string> after;
@@ -214,10 +216,10 @@ TEST_F(CoreUsage, TheAuditNamesWhatDoesNotHold) {
   for (const auto& invariant : core->audit()) {
     if (!invariant.ok) broken.push_back(invariant.name);
   }
-  EXPECT_EQ(broken, (std::vector<std::string>{
-      "ledger_debits_equal_credits", "ledger_balances_off_from_transfers", "deposits_equal_transfers",
-      "deposits_without_their_transfer", "points_metered", "free_points_used", "usage_hours_off_from_reports",
-      "free_points_over_grant"}));
+  EXPECT_EQ(broken,
+            (std::vector<std::string>{"ledger_debits_equal_credits", "ledger_balances_off_from_transfers",
+                                      "deposits_equal_transfers", "deposits_without_their_transfer", "points_metered",
+                                      "free_points_used", "usage_hours_off_from_reports", "free_points_over_grant"}));
 }
 
 }  // namespace

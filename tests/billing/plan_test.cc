@@ -46,7 +46,8 @@ TEST(Plan, BuiltInPricesQpsPacksOfEveryModelAndUnlimitedCostsMore) {
 TEST(Plan, IsSoldUntilTheInstantItNames) {
   const auto plan = Plan::parse(
       "{id: old, title: Old, free_quota: {points: 5, period: month}, sold_until: '2021-08-20T00:00:00+08:00',"
-      " tiers: [{yuan_per_point: 0.001}]}", "old.yaml");
+      " tiers: [{yuan_per_point: 0.001}]}",
+      "old.yaml");
   ASSERT_TRUE(plan.has_value()) << plan.error().message;
   EXPECT_EQ(plan->free_quota_period, FreeQuotaPeriod::month);
   const WallTime end = parse_time("2021-08-20T00:00:00+08:00").value();
@@ -71,7 +72,8 @@ TEST(Plan, EveryFaultOfAFileIsReportedWithItsLine) {
       "qps_packs:\n"
       "  - {model: m, metered: 1, unlimited: 2, monthly: 3}\n"
       "  - {model: m, metered: 1}\n"
-      "currency: yuan\n", "p.yaml");
+      "currency: yuan\n",
+      "p.yaml");
   ASSERT_TRUE(parsed.has_error());
   const std::string price = "must be yuan above 0 and at most 1000000, with at most six digits after the point, not ";
   EXPECT_EQ(parsed.error().code, "invalid_plan");
@@ -81,18 +83,26 @@ TEST(Plan, EveryFaultOfAFileIsReportedWithItsLine) {
             "p.yaml:3: points must be an integer from 0 to 1000000000000, not '-1'\n"
             "p.yaml:3: period must be one of once, day, month, not 'week'\n"
             "p.yaml:4: sold_until must be an RFC 3339 time\n"
-            "p.yaml:6: yuan_per_point " + price + "'0.0000001'\n"
-            "p.yaml:7: up_to must be above 100, the tier before\n"
-            "p.yaml:7: yuan_per_point " + price + "'1e-3'\n"
-            "p.yaml:8: a tier lacks 'up_to'\n"
-            "p.yaml:8: yuan_per_point " + price + "'0'\n"
-            "p.yaml:9: the last tier must have no up_to, or usage beyond it would have no price\n"
-            "p.yaml:12: packages must stand by rising points\n"
-            "p.yaml:12: price " + price + "'-1'\n"
-            "p.yaml:14: unknown key 'monthly' in a QPS pack price\n"
-            "p.yaml:15: a QPS pack price lacks 'unlimited'\n"
-            "p.yaml:15: model 'm' stands here twice\n"
-            "p.yaml:16: unknown key 'currency' in the plan");
+            "p.yaml:6: yuan_per_point " +
+                price +
+                "'0.0000001'\n"
+                "p.yaml:7: up_to must be above 100, the tier before\n"
+                "p.yaml:7: yuan_per_point " +
+                price +
+                "'1e-3'\n"
+                "p.yaml:8: a tier lacks 'up_to'\n"
+                "p.yaml:8: yuan_per_point " +
+                price +
+                "'0'\n"
+                "p.yaml:9: the last tier must have no up_to, or usage beyond it would have no price\n"
+                "p.yaml:12: packages must stand by rising points\n"
+                "p.yaml:12: price " +
+                price +
+                "'-1'\n"
+                "p.yaml:14: unknown key 'monthly' in a QPS pack price\n"
+                "p.yaml:15: a QPS pack price lacks 'unlimited'\n"
+                "p.yaml:15: model 'm' stands here twice\n"
+                "p.yaml:16: unknown key 'currency' in the plan");
 }
 
 TEST(Plan, SeveralPlansAreCheckedAgainstEachOtherAndTheCatalogue) {

@@ -64,8 +64,8 @@ RC_GTEST_PROP(Rating, PartsAddUpToTheChargeAndStandByTier, ()) {
 RC_GTEST_PROP(Rating, EveryPointCostsThePriceOfItsOwnTier, ()) {
   const auto list = any_tiers();
   const Points total(*rc::gen::inRange<std::int64_t>(0, 5'000'000));
-  const auto tier = std::find_if(list.begin(), list.end(),
-                                 [&](const Tier& each) { return !each.up_to || total < *each.up_to; });
+  const auto tier =
+      std::find_if(list.begin(), list.end(), [&](const Tier& each) { return !each.up_to || total < *each.up_to; });
   RC_ASSERT(*charge(list, total, total + Points(1)) == tier->per_point);
 }
 

@@ -146,7 +146,8 @@ TEST_F(StoreTest, TheDatabaseItselfRefusesToChangeTransfers) {
   EXPECT_THROW(ledger.exec("DELETE FROM transfers"), SQLite::Exception);
   EXPECT_THROW(ledger.exec("INSERT OR REPLACE INTO transfers SELECT * FROM transfers"), SQLite::Exception);
   EXPECT_THROW(ledger.exec("INSERT INTO transfers (at, account, debit, credit, amount, reason, reference) "
-                           "VALUES (0, 'acme', 'a', 'b', 0, 'x', 'y')"), SQLite::Exception);
+                           "VALUES (0, 'acme', 'a', 'b', 0, 'x', 'y')"),
+               SQLite::Exception);
   EXPECT_EQ(ledger.execAndGet("SELECT sum(amount) FROM transfers").getInt64(), 1'000'000);
 }
 
@@ -193,7 +194,8 @@ TEST_F(StoreTest, AnExceptionOfTheBodyLeavesNothingOpen) {
   EXPECT_THROW((void)store->transaction([&]() -> Result<void> {
     store->insert_account({"gone", "n", clock.now()});
     throw std::runtime_error("body");
-  }), std::runtime_error);
+  }),
+               std::runtime_error);
   EXPECT_EQ(code_of(core->account("gone")), "account_not_found");
   EXPECT_TRUE(core->put_account("acme", "Acme").has_value());
 }

@@ -23,8 +23,10 @@ class StoreUpgrade : public SettlementTest {
     const std::string hour = std::to_string(hour_of(created).since_epoch);
     old.exec("INSERT INTO accounts VALUES ('acme', 'Acme', " + time + ")");
     old.exec("INSERT INTO services VALUES ('detect', 'image-segmentation', '{}', NULL)");
-    old.exec("INSERT INTO subscriptions (account, service, paid, plan, free_points_granted, free_points_used, created_at) "
-             "VALUES ('acme', 'detect', 1, 'points-2021-08-20', 10000, 16, " + time + ")");
+    old.exec(
+        "INSERT INTO subscriptions (account, service, paid, plan, free_points_granted, free_points_used, created_at) "
+        "VALUES ('acme', 'detect', 1, 'points-2021-08-20', 10000, 16, " +
+        time + ")");
     old.exec("INSERT INTO deposits VALUES ('deposit-1', 'acme', 'cash', 100000000, NULL, " + time + ")");
     old.exec("INSERT INTO transfers (at, account, debit, credit, amount, reason, reference) VALUES (" + time +
              ", 'acme', 'external:deposits', 'cash:acme', 100000000, 'deposit', 'deposit-1')");
