@@ -213,6 +213,8 @@ class Core {
   // Larger than any given out before, and durable. 0, which is never an epoch: `gateway` is no id, or the store
   // refused.
   std::uint32_t open_epoch(std::string_view gateway);
+  // Whether `epoch` was given out to that gateway.
+  Result<bool> gave_out(std::string_view gateway, std::uint32_t epoch);
   // The epoch under which this very process counts: reports of it from outside are refused (epoch_in_use), since the
   // maximum would swallow what is counted here.
   void own_epoch(std::uint32_t epoch) noexcept { own_epoch_ = epoch; }

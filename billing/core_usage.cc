@@ -72,6 +72,10 @@ std::uint32_t Core::open_epoch(std::string_view gateway) {
   return outcome.has_value() ? epoch : 0;
 }
 
+Result<bool> Core::gave_out(std::string_view gateway, std::uint32_t epoch) {
+  return in_transaction([&]() -> Result<bool> { return store_.epoch_exists(gateway, epoch); });
+}
+
 Result<void> Core::check_epoch(std::string_view gateway, std::int64_t epoch) {
   constexpr std::int64_t most = std::numeric_limits<std::uint32_t>::max();
   if (epoch >= 1 && epoch <= most && store_.epoch_exists(gateway, static_cast<std::uint32_t>(epoch))) return {};

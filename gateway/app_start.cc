@@ -126,7 +126,9 @@ Result<void> Serve::start_billing() {
   return run_and_wait(*billing_, [this]() -> Result<void> {
     // Before an epoch is opened: a refused start must not move the store on until the foreign journal fits.
     for (const std::uint32_t held : journal_->epochs()) {
-      if (!store_->epoch_exists(config_->gateway, held)) {
+      const auto known = core_->gave_out(config_->gateway, held);
+      if (!known) return known.error();
+      if (!*known) {
         return start_fault("the journal holds usage of epoch " + std::to_string(held) +
                            ", which this store never gave out: one of the two was restored or comes from elsewhere");
       }
