@@ -304,7 +304,7 @@ class History:
     def op_routine(self):
         """Some hours in which one account does much the same each hour, as most do."""
         who, calls = self.pick(), self.random.choice([50, 400, 3000])
-        hours = 180 if self.random.random() < 0.05 else self.random.randrange(2, 12)
+        hours = 180 if self.random.random() < 0.015 else self.random.randrange(2, 9)
         for hour in range(hours):
             self.send([self.grow(who=who, calls=calls + self.random.randrange(10))])
             self.step(hour_of(self.model.now) + HOUR)
