@@ -20,4 +20,6 @@ void ManualClock::advance(std::chrono::microseconds step) noexcept { set(now() +
 
 SteadyTime steady_now() noexcept { return std::chrono::steady_clock::now(); }
 
+std::int64_t steady_ns() noexcept { return steady_now().time_since_epoch().count(); }
+
 }  // namespace tollgate

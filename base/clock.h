@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 
 #include "base/calendar.h"
 
@@ -37,5 +38,6 @@ class ManualClock final : public Clock {
 // Intervals: nanoseconds of a clock that never steps. Its zero has no meaning.
 using SteadyTime = std::chrono::time_point<std::chrono::steady_clock, std::chrono::nanoseconds>;
 [[nodiscard]] SteadyTime steady_now() noexcept;
+[[nodiscard]] std::int64_t steady_ns() noexcept;  // the same as a bare count of nanoseconds
 
 }  // namespace tollgate

@@ -19,7 +19,7 @@
 #include "base/check.h"
 #include "base/ids.h"
 #include "gateway/admin_api.h"
-#include "gateway/service_definition.h"
+#include "gateway/listen_address.h"
 
 namespace tollgate::gateway {
 namespace {
@@ -86,7 +86,7 @@ class AdminServer::Listener {
       : options_(std::move(options)), api_(std::move(context), options_.token, billing), acceptor_(context_) {
     TOLLGATE_CHECK(!options_.token.empty());
     listen();
-    asio::co_spawn(context_, accept_loop(), [](std::exception_ptr error) { log_end("accepting", error); });
+    asio::co_spawn(context_, accept_loop(), [](const std::exception_ptr& error) { log_end("accepting", error); });
     thread_ = std::thread([this] {
       ::pthread_setname_np(::pthread_self(), "admin");
       context_.run();
@@ -114,15 +114,12 @@ class AdminServer::Listener {
 
  private:
   void listen() {
-    const auto address = parse_upstream_address(options_.listen, true);
-    if (!address) throw std::runtime_error(fmt::format("admin_listen '{}': not an address:port", options_.listen));
+    const auto endpoint = parse_listen_address(options_.listen);
+    if (!endpoint) throw std::runtime_error(fmt::format("admin_listen '{}': not an IP address:port", options_.listen));
     error_code error;
-    const auto ip = asio::ip::make_address(address->host, error);
-    if (error) throw std::runtime_error(fmt::format("admin_listen '{}': not an IP address", options_.listen));
-    const tcp::endpoint endpoint(ip, address->port);
-    acceptor_.open(endpoint.protocol(), error);
+    acceptor_.open(endpoint->protocol(), error);
     if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) acceptor_.bind(endpoint, error);
+    if (!error) acceptor_.bind(*endpoint, error);
     if (!error) acceptor_.listen(tcp::acceptor::max_listen_connections, error);
     if (error) throw std::runtime_error(fmt::format("admin_listen '{}': {}", options_.listen, error.message()));
     port_ = acceptor_.local_endpoint().port();
@@ -148,7 +145,8 @@ class AdminServer::Listener {
       }
       if (connections_.size() >= options_.connections_max) continue;  // the socket closes here
       auto serving = serve(std::move(socket));
-      asio::co_spawn(context_, std::move(serving), [](std::exception_ptr thrown) { log_end("connection", thrown); });
+      asio::co_spawn(context_, std::move(serving),
+                     [](const std::exception_ptr& thrown) { log_end("connection", thrown); });
     }
   }
 

@@ -154,7 +154,7 @@ void Serve::schedule_collection() {
 
 void Serve::sync_journal() {
   while (!stop_journal_.load(std::memory_order_relaxed)) {
-    const std::int64_t begun = steady_now().time_since_epoch().count();
+    const std::int64_t begun = steady_ns();
     const bool good = journal_->sync();
     if (good) last_sync_ns_.store(begun, std::memory_order_relaxed);
     if (good == journal_failing_.load(std::memory_order_relaxed)) {

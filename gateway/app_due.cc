@@ -2,6 +2,7 @@
 // the notifications that leave afterwards.
 #include <spdlog/spdlog.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "gateway/admin_token.h"
@@ -10,6 +11,18 @@
 namespace tollgate::gateway {
 namespace {
 constexpr std::chrono::seconds kLookEvery{1};
+
+// A restart goes on at the same instant: what is stored must not lie in the future. Renamed into place, so that a kill
+// leaves the instant of before or the new one.
+void keep_manual_clock(const std::string& path, WallTime now) {
+  const std::string fresh = path + ".new";
+  std::ofstream file(fresh, std::ios::trunc);
+  file << format_time(now);
+  file.close();
+  std::error_code error;
+  if (file) std::filesystem::rename(fresh, path, error);
+  if (!file || error) spdlog::error("cannot keep the manual clock in {}", path);
+}
 }  // namespace
 
 // The manual clock was moved: everything is done when this returns, and the answer follows.
@@ -19,10 +32,7 @@ Result<void> Serve::run_due(WallTime now) {
   }
   manual_now_ = now;
   manual_set_at_ = steady_now();
-  // A restart goes on at the same instant: what is stored must not lie in the future.
-  if (!(std::ofstream(manual_clock_file_, std::ios::trunc) << format_time(now))) {
-    spdlog::error("cannot keep the manual clock in {}", manual_clock_file_);
-  }
+  keep_manual_clock(manual_clock_file_, now);
   billing::DueRun run;
   for (bool more = true; more;) {
     const auto piece = core_->run_due_piece(now, run);

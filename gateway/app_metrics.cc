@@ -39,7 +39,7 @@ void Serve::add_metrics() {
         {{"state", "damaged"}});
   gauge("journal_unsynced_seconds", "Age of the oldest count that a power cut could take.", [this] {
     const std::int64_t last = last_sync_ns_.load(std::memory_order_relaxed);
-    return last == 0 ? 0 : static_cast<double>(steady_now().time_since_epoch().count() - last) / 1e9;
+    return last == 0 ? 0 : static_cast<double>(steady_ns() - last) / 1e9;
   });
   gauge("usage_unacknowledged_points", "Points counted that the billing core has not taken yet.",
         [this] { return value_of(unacknowledged_points_); });

@@ -2,7 +2,6 @@
 #include <spdlog/spdlog.h>
 
 #include <csignal>
-#include <filesystem>
 #include <fstream>
 #include <future>
 #include <sstream>
@@ -10,6 +9,7 @@
 
 #include "gateway/admin_token.h"
 #include "gateway/app_serve.h"
+#include "gateway/listen_address.h"
 #include "gateway/refusal.h"
 
 namespace tollgate::gateway {
@@ -21,18 +21,6 @@ Result<std::string> read_text(const std::string& path) {
   std::ostringstream text;
   if (!(text << file.rdbuf())) return start_fault("cannot read " + path);
   return std::move(text).str();
-}
-
-Result<asio::ip::tcp::endpoint> parse_endpoint(const std::string& text) {
-  const auto colon = text.rfind(':');
-  std::string host = text.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  error_code error;
-  const auto address = asio::ip::make_address(host, error);
-  int port = -1;
-  if (colon != std::string::npos) port = std::atoi(text.c_str() + colon + 1);
-  if (error || port < 0 || port > 65535) return start_fault("not an address and port: " + text);
-  return asio::ip::tcp::endpoint(address, static_cast<std::uint16_t>(port));
 }
 
 // Runs `work` on the billing thread and waits: for the start, when nobody else does.
@@ -53,7 +41,7 @@ Serve::Serve(const Config& config, const ConfigSource& source)
       sync_interval_ms_(config.journal.sync_interval_ms) {}
 
 Result<void> Serve::start() {
-  if (auto r = prepare_data_dir(); !r) return r;
+  choose_clock();
   auto prices = load_price_lists(config_->billing);
   if (!prices) return prices.error();
   prices_ = std::move(*prices);
@@ -83,20 +71,12 @@ Result<void> Serve::start() {
   return {};
 }
 
-Result<void> Serve::prepare_data_dir() {
-  std::error_code error;
-  const std::filesystem::path folder(config_->data_dir);
-  if (std::filesystem::create_directories(folder, error)) {
-    std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
-  }
-  if (error) return start_fault("cannot make the data folder " + config_->data_dir + ": " + error.message());
-  if (config_->billing.clock == "manual") {
-    const auto kept = read_text(manual_clock_file_);
-    manual_now_ = kept ? parse_time(*kept).value_or(system_clock_.now()) : system_clock_.now();
-    manual_clock_.emplace(manual_now_);
-    spdlog::warn("billing.clock is manual: time stands still until POST /v1/clock moves it; for tests only");
-  }
-  return {};
+void Serve::choose_clock() {
+  if (config_->billing.clock != "manual") return;
+  const auto kept = read_text(manual_clock_file_);
+  manual_now_ = kept ? parse_time(*kept).value_or(system_clock_.now()) : system_clock_.now();
+  manual_clock_.emplace(manual_now_);
+  spdlog::warn("billing.clock is manual: time stands still until POST /v1/clock moves it; for tests only");
 }
 
 Result<void> Serve::open_stores() {
@@ -114,9 +94,10 @@ Result<void> Serve::open_stores() {
 }
 
 Result<void> Serve::start_billing() {
-  entitlements_.emplace(*directory_, [this](const std::string& id, std::shared_ptr<const ServiceConfig> service) {
-    publish_service(id, service);
-  });
+  entitlements_.emplace(*directory_,
+                        [this](const std::string& id, const std::shared_ptr<const ServiceConfig>& service) {
+                          publish_service(id, service);
+                        });
   core_.emplace(*store_, prices_.catalog(), prices_.plans(), plane_->clock, *entitlements_);
   billing_.emplace();
   collect_timer_.emplace(billing_->context());
@@ -152,8 +133,8 @@ Result<void> Serve::start_billing() {
 }
 
 Result<void> Serve::start_workers() {
-  auto endpoint = parse_endpoint(config_->listen);
-  if (!endpoint) return endpoint.error();
+  auto endpoint = parse_listen_address(config_->listen);
+  if (!endpoint) return start_fault("not an IP address and port: " + config_->listen);
   // The workers share the address by SO_REUSEPORT, and so would another process of ours: ask for it alone first.
   if (endpoint->port() != 0) {
     Acceptor alone(main_.get_executor());

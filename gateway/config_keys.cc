@@ -4,10 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <boost/asio/ip/address.hpp>
 #include <charconv>
 
 #include "base/ids.h"
+#include "gateway/listen_address.h"
 #include "gateway/service_definition.h"
 #include "gateway/webhook_target.h"
 
@@ -145,14 +145,6 @@ std::optional<std::string> set_whole(Config& config, const WholeNumber& kind, co
   return fmt::format("must be an integer from {} to {}, not '{}'", kind.min, kind.max, text);
 }
 
-bool is_listen_address(const std::string& text) {
-  const auto address = parse_upstream_address(text, true);
-  if (!address) return false;
-  boost::system::error_code error;
-  boost::asio::ip::make_address(address->host, error);
-  return !error;
-}
-
 std::optional<std::string> wrong_with_text(const Text& kind, const std::string& text) {
   const auto has_control_character = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
   if (std::any_of(text.begin(), text.end(), has_control_character)) return "must not contain control characters";
@@ -165,7 +157,7 @@ std::optional<std::string> wrong_with_text(const Text& kind, const std::string& 
       if (std::find(kind.choices.begin(), kind.choices.end(), text) != kind.choices.end()) return std::nullopt;
       return fmt::format("must be one of: {}, not '{}'", fmt::join(kind.choices, ", "), text);
     case TextForm::listen_address:
-      if (is_listen_address(text)) return std::nullopt;
+      if (parse_listen_address(text)) return std::nullopt;
       return fmt::format("must be an IP address and a port, like 0.0.0.0:8080 or [::]:8080, not '{}'", text);
     case TextForm::id:
       if (is_valid_id(text)) return std::nullopt;

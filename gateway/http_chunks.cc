@@ -1,6 +1,7 @@
 #include "gateway/http_chunks.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 #include "gateway/http_field.h"
@@ -19,6 +20,13 @@ int hex_value(char c) noexcept {
 
 bool is_line_char(char c) noexcept { return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f); }
 }  // namespace
+
+std::string_view write_chunk_size(ChunkSizeLine& line, std::size_t size) noexcept {
+  char* end = std::to_chars(line.data(), line.data() + 16, size, 16).ptr;
+  *end++ = '\r';
+  *end++ = '\n';
+  return {line.data(), static_cast<std::size_t>(end - line.data())};
+}
 
 ChunkDecoder::Piece ChunkDecoder::decode(std::span<char> input) noexcept {
   Piece piece;

@@ -1,12 +1,21 @@
-// Decoding of the chunked coding, a piece at a time, in place and strictly (RFC 9112 7.1). Extensions and trailers
-// are read past and dropped: nobody behind us ever sees them. It does no input or output.
+// The chunked coding (RFC 9112 7.1): decoded a piece at a time, in place and strictly, and the lines to write it with.
+// Extensions and trailers are read past and dropped: nobody behind us ever sees them. It does no input or output.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 namespace tollgate::gateway {
+
+// A chunk is its size line, its bytes and the end; the body ends with the last chunk, without trailers.
+inline constexpr std::string_view kChunkEnd = "\r\n";
+inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
+using ChunkSizeLine = std::array<char, 20>;
+// The size line of a chunk, written into `line` and valid as long as it is.
+[[nodiscard]] std::string_view write_chunk_size(ChunkSizeLine& line, std::size_t size) noexcept;
 
 class ChunkDecoder {
  public:

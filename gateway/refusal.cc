@@ -17,7 +17,7 @@ struct Entry {
   int openai_status;
   std::string_view openai_type;
   int baidu_code;
-  std::int64_t retry_after_s;  // 0: none
+  std::int64_t retry_after_s;  // 0: none; by a rate a call passes within 1 s, as no limit is below 1 call/s
   std::string_view detail;
 };
 
@@ -186,8 +186,7 @@ void write_refusal(std::string& out, const RefusalAnswer& answer) {
                  status, reason_phrase(status),
                  answer.dialect == ErrorDialect::problem ? "application/problem+json" : "application/json", body.size(),
                  answer.request_id, answer.keep_alive ? "keep-alive" : "close");
-  const std::int64_t retry_after = answer.retry_after_s > 0 ? answer.retry_after_s : e.retry_after_s;
-  if (retry_after > 0) fmt::format_to(to, "Retry-After: {}\r\n", retry_after);
+  if (e.retry_after_s > 0) fmt::format_to(to, "Retry-After: {}\r\n", e.retry_after_s);
   if (answer.reason == Reason::invalid_key) out += "WWW-Authenticate: Bearer\r\n";
   if (answer.reason == Reason::method_not_allowed) out += "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
   if (answer.rate_limit != nullptr) write_rate_limit_fields(out, *answer.rate_limit);

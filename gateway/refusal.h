@@ -48,8 +48,7 @@ struct RefusalAnswer {
   Reason reason = Reason::bad_request;
   ErrorDialect dialect = ErrorDialect::problem;
   std::string_view request_id;
-  std::uint64_t log_id = 0;        // the baidu dialect's number for the request
-  std::int64_t retry_after_s = 0;  // 0: the reason's own default, if it has one
+  std::uint64_t log_id = 0;  // the baidu dialect's number for the request
   const RateLimitState* rate_limit = nullptr;
   bool keep_alive = false;
   bool without_body = false;  // the request was HEAD

@@ -14,8 +14,6 @@ constexpr std::uint64_t kDiscardMax = 64 * 1024;  // a refused body up to this s
 constexpr std::int64_t kLingerSilenceMs = 2'000;
 constexpr std::int64_t kLingerNs = 30'000'000'000;
 
-std::int64_t steady_ns() noexcept { return steady_now().time_since_epoch().count(); }
-
 bool closes_connection(Reason reason) noexcept {
   switch (reason) {  // faults of the head or the framing: what follows cannot be trusted to be a request
     case Reason::bad_request:
@@ -195,16 +193,16 @@ std::optional<Reason> Session::decide(Call& call) {
   call.slot = worker_.recorder().slot(call.subscription->number, hour_of(call.at));
   if (call.slot == nullptr) return Reason::journal_full;
   auto decision = limiter::admit(*call.subscription, call.at, call.started_ns);
-  const auto* denied = std::get_if<limiter::Denied>(&decision);
+  const auto* refusal = std::get_if<limiter::Refusal>(&decision);
   if (call.service->config->definition.rate_limit_headers) {
     const auto [limit, remaining] = limiter::room_now(*call.subscription, call.at, call.started_ns);
     call.has_rate_limit = true;
-    call.rate_limit = {limit, denied != nullptr ? 0 : remaining, 1};
+    call.rate_limit = {limit, refusal != nullptr ? 0 : remaining, 1};
   }
-  if (denied != nullptr) {
+  if (refusal != nullptr) {
     // The fields speak of the limit; of a spent quota they would promise what no second brings.
-    call.has_rate_limit = call.has_rate_limit && denied->reason == limiter::Refusal::limit_reached;
-    return reason_of(denied->reason);
+    call.has_rate_limit = call.has_rate_limit && *refusal == limiter::Refusal::limit_reached;
+    return reason_of(*refusal);
   }
   call.admission = std::get<limiter::Admission>(std::move(decision));
   call.admitted = true;

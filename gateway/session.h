@@ -105,6 +105,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   std::int64_t requests_ = 0;
   bool client_expired_ = false;
   bool upstream_expired_ = false;
+  bool reading_upstream_ = false;
   bool idle_ = false;  // between calls, and no byte of the next has come: free to be closed
   bool keep_open_ = true;
   bool answered_ = false;        // the last call was answered, so a close must let the client read that answer

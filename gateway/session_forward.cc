@@ -1,7 +1,6 @@
 // Phase 6 of a call: a connection to an upstream, the head with the first of the body in one write, and the rest of
 // the body while the answer may already be coming back.
 #include <boost/asio/experimental/awaitable_operators.hpp>
-#include <charconv>
 
 #include "base/clock.h"
 #include "gateway/head_writer.h"
@@ -10,18 +9,7 @@
 namespace tollgate::gateway {
 namespace {
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-constexpr std::string_view kChunkEnd = "\r\n";
-constexpr std::string_view kLastChunk = "0\r\n\r\n";
-
-std::int64_t steady_ns() noexcept { return steady_now().time_since_epoch().count(); }
 }  // namespace
-
-std::string_view write_chunk_size(std::array<char, 20>& line, std::size_t size) noexcept {
-  char* end = std::to_chars(line.data(), line.data() + 16, size, 16).ptr;
-  *end++ = '\r';
-  *end++ = '\n';
-  return {line.data(), static_cast<std::size_t>(end - line.data())};
-}
 
 Task<void> Session::proxy(Call& call) {
   bool connected = co_await connect(call, false);
@@ -188,11 +176,12 @@ Task<void> Session::upload(Call& call) {
     set_upstream_deadline(timeout_ms);
     const error_code error = co_await send_to_upstream(out);
     if (error) call.upload_failed = true;
-    clear_upstream_deadline();
+    // There is one deadline for both directions: it stays when an answer that has begun is being waited for.
+    if (!call.answered || !reading_upstream_) clear_upstream_deadline();
   }
   if (call.client_failed || call.fault) {
     cancel_upstream();  // the call cannot be completed: wake respond()
-  } else {
+  } else if (reading_upstream_) {
     set_upstream_deadline(timeout_ms);  // from here on it is the upstream's turn
   }
 }

@@ -5,14 +5,10 @@
 
 namespace tollgate::gateway {
 namespace {
-constexpr std::string_view kChunkEnd = "\r\n";
-constexpr std::string_view kLastChunk = "0\r\n\r\n";
 constexpr int kInterimMax = 16;  // interim answers to one call; beyond, the upstream is broken
 // The permit ends with the write that carries the answer's last byte. Given back just before that write, a client
 // that has its whole answer never finds its own place still taken; up to this size the write cannot stay open long.
 constexpr std::size_t kReleaseBeforeWriteMax = 16 * 1024;
-
-std::int64_t steady_ns() noexcept { return steady_now().time_since_epoch().count(); }
 
 // How a body goes to the client: as it came, but a body without a length is chunked for HTTP/1.1 and ends with the
 // connection for 1.0.
@@ -27,8 +23,6 @@ void reset_on_close(Socket& socket) noexcept {
   socket.set_option(asio::socket_base::linger(true, 0), ignored);
 }
 }  // namespace
-
-std::string_view write_chunk_size(std::array<char, 20>& line, std::size_t size) noexcept;
 
 Task<void> Session::respond(Call& call) {
   const bool has_head = co_await read_response_head(call);
@@ -88,8 +82,10 @@ Task<bool> Session::read_upstream(Call& call) {
     set_upstream_deadline(call.service->config->definition.timeout_ms.value_or(worker_.config().timeouts.upstream_ms));
   }
   const auto space = up_.space();
+  reading_upstream_ = true;
   const auto [error, got] =
       co_await upstream_->socket.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
+  reading_upstream_ = false;
   clear_upstream_deadline();
   up_.append(got);
   call.upstream_ended = error == asio::error::eof;

@@ -53,7 +53,7 @@ void upstream_failed(Upstream& upstream, const UpstreamsConfig& config, std::int
 void upstream_succeeded(Upstream& upstream) noexcept;
 
 struct UpstreamConnection {
-  explicit UpstreamConnection(Executor executor) : socket(executor) {}
+  explicit UpstreamConnection(const Executor& executor) : socket(executor) {}
   Socket socket;
   Upstream* upstream = nullptr;
   std::size_t index = 0;  // of the upstream in its service

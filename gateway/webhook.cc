@@ -75,9 +75,10 @@ class Webhook::Sender {
   void send(WebhookMessage message, Done done) {
     asio::post(context_, [this, message = std::move(message), done = std::move(done)]() mutable {
       auto sending = attempt(std::move(message));
-      asio::co_spawn(context_, std::move(sending), [done = std::move(done)](std::exception_ptr error, Failure failure) {
-        done(error ? Failure(reason_of(error)) : std::move(failure));
-      });
+      asio::co_spawn(context_, std::move(sending),
+                     [done = std::move(done)](const std::exception_ptr& error, Failure failure) {
+                       done(error ? Failure(reason_of(error)) : std::move(failure));
+                     });
     });
   }
 

@@ -18,8 +18,6 @@ constexpr int kBacklog = 4096;
 constexpr std::uint64_t kSweepEveryTicks = 20;  // idle upstream connections: once a second
 constexpr auto kAcceptPause = std::chrono::milliseconds(50);
 
-std::int64_t steady_ns() noexcept { return steady_now().time_since_epoch().count(); }
-
 // One connection's coroutine. The session lives in this frame and nowhere else.
 Task<void> run_session(Worker& worker, Socket client, std::string peer) {
   Session session(worker, std::move(client), std::move(peer));

@@ -17,14 +17,14 @@ ActivePacks packs_of(const Entitlement& entitlement, WallTime now) noexcept {
 }
 }  // namespace
 
-std::variant<Admission, Denied> admit(Subscription& subscription, WallTime now, std::int64_t steady_ns) noexcept {
+std::variant<Admission, Refusal> admit(Subscription& subscription, WallTime now, std::int64_t steady_ns) noexcept {
   const Entitlement& entitlement = *subscription.entitlement.load(std::memory_order_acquire);
   Service& service = *subscription.service;
   const ServiceTerms& terms = *service.terms.load(std::memory_order_acquire);
   const bool paid = entitlement.state == State::paid;
   const ActivePacks packs = packs_of(entitlement, now);
   const std::int32_t limit = limit_of(entitlement, terms, packs);
-  const Denied out_of_points{entitlement.state == State::arrears ? Refusal::arrears : Refusal::quota_exhausted, 0};
+  const Refusal out_of_points = entitlement.state == State::arrears ? Refusal::arrears : Refusal::quota_exhausted;
 
   // A spent quota is final, a reached limit is not: say the final reason even when both hold.
   if (!paid && subscription.free_left.load(std::memory_order_relaxed) < terms.cost.count()) return out_of_points;
@@ -36,13 +36,13 @@ std::variant<Admission, Denied> admit(Subscription& subscription, WallTime now, 
 
   const bool by_concurrency = terms.limit_by == LimitBy::concurrency;
   auto permit = Permit::try_acquire(subscription.in_flight, by_concurrency ? limit : kNoLimit);
-  if (!permit) return Denied{Refusal::limit_reached, 0};
+  if (!permit) return Refusal::limit_reached;
   admission.permit = std::move(*permit);
 
   if (terms.capacity > 0) {
     // Paid calls are counted but never refused here: the guarantee was sold. Free ones take what is spare.
     auto place = Permit::try_acquire(service.in_flight, paid ? kNoLimit : terms.free_ceiling);
-    if (!place) return Denied{Refusal::no_capacity, 0};
+    if (!place) return Refusal::no_capacity;
     admission.service_permit = std::move(*place);
   }
 
@@ -55,11 +55,7 @@ std::variant<Admission, Denied> admit(Subscription& subscription, WallTime now, 
   }
 
   // The rate comes last: its step cannot be taken back, so nothing may refuse the call after it.
-  if (!by_concurrency) {
-    if (const auto wait = try_pass(subscription.arrival, limit, steady_ns)) {
-      return Denied{Refusal::limit_reached, *wait};
-    }
-  }
+  if (!by_concurrency && try_pass(subscription.arrival, limit, steady_ns)) return Refusal::limit_reached;
   return admission;
 }
 

@@ -28,14 +28,9 @@ struct Admission {
   bool paid = false;       // in the paid state
 };
 
-struct Denied {
-  Refusal reason = Refusal::limit_reached;
-  std::int64_t retry_after_ns = 0;  // by a rate: when a call would pass; 0: unknown
-};
-
 // `now` is the wall clock (packs), `steady_ns` the steady clock (rate). Any worker thread; no lock, no allocation.
-[[nodiscard]] std::variant<Admission, Denied> admit(Subscription& subscription, WallTime now,
-                                                    std::int64_t steady_ns) noexcept;
+[[nodiscard]] std::variant<Admission, Refusal> admit(Subscription& subscription, WallTime now,
+                                                     std::int64_t steady_ns) noexcept;
 
 // What the RateLimit headers tell: the number that limits this subscription now, and how many more calls would be
 // let in at this instant (by a rate: of the burst; by concurrency: places free).

@@ -160,10 +160,8 @@ TEST(Refusal, ToHeadHasNoBodyAndTheLengthItWouldHave) {
 }
 
 TEST(Refusal, SaysWhenToComeAgain) {
-  RefusalAnswer answer = refusal(Reason::limit_reached, ErrorDialect::problem);
-  EXPECT_EQ(Answer(answer).field("retry-after"), "1");
-  answer.retry_after_s = 7;
-  EXPECT_EQ(Answer(answer).field("retry-after"), "7");
+  EXPECT_EQ(Answer(refusal(Reason::limit_reached, ErrorDialect::problem)).field("retry-after"), "1");
+  EXPECT_EQ(Answer(refusal(Reason::journal_full, ErrorDialect::problem)).field("retry-after"), "5");
 }
 
 TEST(Refusal, KeepsTheConnectionOnlyWhenTold) {
