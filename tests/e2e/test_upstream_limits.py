@@ -163,7 +163,7 @@ class ConnectTest(GatewayTest):
 class Connecting(ConnectTest):
     """The kernel would try for two minutes; the tests' own patience ends long before."""
 
-    sets = {"timeouts.upstream_connect_ms": 200, "timeouts.upstream_ms": A_DAY_MS,
+    sets = {"workers": 1, "timeouts.upstream_connect_ms": 200, "timeouts.upstream_ms": A_DAY_MS,
             "upstreams.eject_after_failures": 1000}
 
     def test_an_upstream_that_takes_no_connection_is_502_and_no_call(self):
@@ -187,17 +187,32 @@ class Connecting(ConnectTest):
         eventually(lambda: living.served == 4, lambda: f"four served, {living.served} were")
         account.wait_usage(service, calls_succeeded=4, calls_failed=0)
 
+    def let_the_time_of_connecting_pass(self):
+        """By the gateway's own clock: another call's time begins now and is used up."""
+        service, account = self.one(upstreams=[self.full().address])
+        self.refused(account.call(service), 502, "upstream_unreachable")
+
     def test_an_upstream_that_only_answers_slowly_has_connected(self):
-        """The time of connecting ends with it: a call may then take as long as the upstream is allowed to."""
         slow = GatedUpstream()
         self.addCleanup(slow.close)
         service, account = self.one(FAST, paid=True, upstreams=[slow.address])
         held = Background(account.call, service)
         eventually(lambda: slow.held == 1, "the call is held")
-        self.refused(self.account(full := self.service(upstreams=[self.full().address])).call(full),
-                     502, "upstream_unreachable")  # so the time of connecting has passed, and by no clock of ours
+        self.let_the_time_of_connecting_pass()
         slow.open()
         self.assertEqual(held.result().body, b"answered")
+
+    def test_a_body_may_take_longer_than_connecting(self):
+        living = GatedUpstream()
+        self.addCleanup(living.close)
+        service, account = self.one(FAST, paid=True, upstreams=[living.address])
+        with Connection(self.port) as connection:
+            connection.send(wire.request("POST", service.path + "?quick", self.port, account.key, b"body")[:-1])
+            eventually(lambda: living.accepted == 1, "the upstream is connected, the body is not whole")
+            self.let_the_time_of_connecting_pass()
+            connection.send(b"y")
+            self.assertEqual(connection.response().body, b"answered")
+        account.wait_usage(service, calls_succeeded=1, calls_failed=0)
 
 
 class LeavingWhileConnecting(ConnectTest):
