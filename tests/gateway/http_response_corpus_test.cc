@@ -175,6 +175,7 @@ TEST_F(RecordedResponses, InvalidOnesAreRefusedAndValidOnesTaken) {
     const auto where = "case " + std::to_string(recorded.number) + ", " + recorded.title;
     if (kWeRefuse.contains(recorded.number)) {
       EXPECT_TRUE(recorded.valid && reading.is_refused()) << where << " is no difference any more";
+      EXPECT_LT(reading.status, 200) << where << ": the final head itself is refused, not only what follows it";
     } else if (kWeTake.contains(recorded.number)) {
       EXPECT_TRUE(!recorded.valid && reading.end == Reading::End::whole) << where << " is no difference any more";
       EXPECT_TRUE(!reading.reusable || reading.status == 101) << where;
