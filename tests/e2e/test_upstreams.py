@@ -52,9 +52,12 @@ class Several(UpstreamTest):
         statuses = [account.call(service, "POST", b"x").status for _ in range(40)]
         self.assertEqual(set(statuses[10:]), {200}, statuses)
         self.assertGreaterEqual(statuses.count(200), 37, statuses)
-        served = [len(model.record(service.id)) for model in (self.model, second)]
-        self.assertEqual(sum(served), statuses.count(200))
-        self.assertGreater(min(served), 0, "both of the living serve")
+
+        def served():  # the record of a call may follow its answer
+            return [len(model.record(service.id)) for model in (self.model, second)]
+        eventually(lambda: sum(served()) >= statuses.count(200), lambda: f"{statuses.count(200)} of {served()}")
+        self.assertEqual(sum(served()), statuses.count(200))
+        self.assertGreater(min(served()), 0, "both of the living serve")
         account.wait_usage(service, calls_succeeded=statuses.count(200), calls_failed=0)
 
     def test_one_that_comes_back_serves_again(self):
@@ -270,9 +273,9 @@ class Reuse(UpstreamTest):
 
         def script(peer, number):
             if peer.request():
-                peer.send(OK)
                 if number > 1:
-                    got.append("answered")
+                    got.append("answered")  # before it is: the client may be faster than this thread
+                peer.send(OK)
             if number == 1 and peer.request():
                 got.append("died")
                 return
