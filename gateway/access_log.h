@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -39,7 +40,7 @@ class AccessLog {
  public:
   // `path`: a file that is appended to, or "-" for standard output.
   static Result<std::unique_ptr<AccessLog>> open(const std::string& path, std::size_t workers, std::size_t queue_bytes);
-  ~AccessLog();  // writes what is queued
+  ~AccessLog();  // writes what is queued, for at most two seconds: a reader that stands still must not keep us
 
   // On the worker's own thread. False: the queue is full and the line was dropped.
   bool write(std::size_t worker, const AccessLine& line);
@@ -61,11 +62,19 @@ class AccessLog {
   AccessLog() = default;
   void run();
   bool drain();
+  [[nodiscard]] bool is_empty() const noexcept;
+  // Bytes written; 0: nothing can be written now; < 0: the file is broken.
+  std::ptrdiff_t write_some(const char* data, std::size_t size) noexcept;
   void open_again();
 
   std::string path_;
   int file_ = -1;
+  bool is_regular_ = false;
   std::vector<std::unique_ptr<Ring>> rings_;
+  // The writing thread's own.
+  std::size_t current_ = 0;  // the ring to go on with: a line that was begun is ended before another ring's
+  bool mid_line_ = false;    // what was written last has not ended a line
+  bool torn_ = false;        // and never will: its rest was given up
   std::atomic<bool> stop_{false};    // set by the owner, read by the thread; nothing else is published with it
   std::atomic<bool> reopen_{false};  // the same
   std::thread thread_;

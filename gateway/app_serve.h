@@ -43,7 +43,7 @@ class Serve final : public Traffic {
 
  private:
   // Start, in order.
-  void choose_clock();
+  Result<void> choose_clock();
   Result<void> open_stores();
   Result<void> start_billing();  // on the billing thread: epoch, what the journal still holds, entitlements
   Result<void> start_workers();

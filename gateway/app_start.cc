@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <future>
 #include <sstream>
@@ -41,7 +42,7 @@ Serve::Serve(const Config& config, const ConfigSource& source)
       sync_interval_ms_(config.journal.sync_interval_ms) {}
 
 Result<void> Serve::start() {
-  choose_clock();
+  if (auto r = choose_clock(); !r) return r;
   auto prices = load_price_lists(config_->billing);
   if (!prices) return prices.error();
   prices_ = std::move(*prices);
@@ -71,12 +72,19 @@ Result<void> Serve::start() {
   return {};
 }
 
-void Serve::choose_clock() {
-  if (config_->billing.clock != "manual") return;
-  const auto kept = read_text(manual_clock_file_);
-  manual_now_ = kept ? parse_time(*kept).value_or(system_clock_.now()) : system_clock_.now();
+Result<void> Serve::choose_clock() {
+  if (config_->billing.clock != "manual") return {};
+  manual_now_ = system_clock_.now();
+  if (std::error_code ignored; std::filesystem::exists(manual_clock_file_, ignored)) {
+    const auto kept = read_text(manual_clock_file_);
+    const auto instant = kept ? parse_time(*kept) : std::nullopt;
+    // Today's time instead would put what is stored into the future or the past.
+    if (!instant) return start_fault(manual_clock_file_ + " does not hold an instant");
+    manual_now_ = *instant;
+  }
   manual_clock_.emplace(manual_now_);
   spdlog::warn("billing.clock is manual: time stands still until POST /v1/clock moves it; for tests only");
+  return {};
 }
 
 Result<void> Serve::open_stores() {

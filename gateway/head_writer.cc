@@ -73,16 +73,17 @@ void append_forwarded(std::string& out, const RequestHead& request, const Forwar
 
 bool is_passed_to_upstream(const Field& field) noexcept {
   if (field.id == FieldId::authorization) return bearer_token(field.value).empty();  // not a key of ours
-  return field.id == FieldId::other || field.id == FieldId::via;
+  return field.id == FieldId::other || field.id == FieldId::via || field.id == FieldId::rate_limit;
 }
 
-bool is_passed_to_client(const Field& field) noexcept {
+bool is_passed_to_client(const Field& field, const AnswerHead& answer) noexcept {
   switch (field.id) {
     case FieldId::connection:
     case FieldId::content_length:
     case FieldId::transfer_encoding:
     case FieldId::hop_by_hop:
     case FieldId::call_outcome: return false;
+    case FieldId::rate_limit: return answer.rate_limit == nullptr;
     default: return !equals_ignoring_case(field.name, "x-request-id");  // ours is added
   }
 }
@@ -123,7 +124,7 @@ void write_response_head(std::string& out, const ResponseHead& response, const A
   bool has_connection = false;
   for (const Field& field : response.fields) has_connection = has_connection || field.id == FieldId::connection;
   for (const Field& field : response.fields) {
-    if (!is_passed_to_client(field)) continue;
+    if (!is_passed_to_client(field, answer)) continue;
     if (has_connection && named_by_connection(response.fields, field.name)) continue;
     append_field(out, field.name, field.value);
   }

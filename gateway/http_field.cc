@@ -46,6 +46,7 @@ constexpr std::array kKnownFields = {
     KnownField{"x-service", FieldId::owned},
     KnownField{"x-real-ip", FieldId::owned},
     KnownField{"forwarded", FieldId::owned},
+    KnownField{"ratelimit", FieldId::rate_limit},
     KnownField{"connection", FieldId::connection},
     KnownField{"keep-alive", FieldId::hop_by_hop},
     KnownField{"x-request-id", FieldId::owned},
@@ -56,10 +57,14 @@ constexpr std::array kKnownFields = {
     KnownField{"x-forwarded-host", FieldId::forwarded_host},
     KnownField{"x-forwarded-port", FieldId::owned},
     KnownField{"proxy-connection", FieldId::hop_by_hop},
+    KnownField{"ratelimit-policy", FieldId::rate_limit},
     KnownField{"x-forwarded-proto", FieldId::forwarded_proto},
     KnownField{"transfer-encoding", FieldId::transfer_encoding},
     KnownField{"proxy-authenticate", FieldId::hop_by_hop},
     KnownField{"proxy-authorization", FieldId::hop_by_hop},
+    KnownField{"x-ratelimit-limit-requests", FieldId::rate_limit},
+    KnownField{"x-ratelimit-reset-requests", FieldId::rate_limit},
+    KnownField{"x-ratelimit-remaining-requests", FieldId::rate_limit},
 };
 constexpr std::size_t kNameMax = kKnownFields.back().name.size();
 

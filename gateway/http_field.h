@@ -26,6 +26,7 @@ enum class FieldId : std::uint8_t {
   via,
   // names an upstream speaks to the gateway
   call_outcome,
+  rate_limit,  // passed on unless the gateway says its own
 };
 
 // Case-insensitive. A twin that differs only by '_' for '-' from a name the gateway reads or owns is `owned`:

@@ -50,6 +50,23 @@ class Journals(GatewayTest):
         other.start()
         other.close()
 
+    def test_a_manual_clock_that_cannot_be_read_is_not_today(self):
+        other = Tollgate({"billing.clock": "manual"})
+        self.addCleanup(shutil.rmtree, other.folder, ignore_errors=True)
+        other.start()
+        self.assertEqual(other.admin.set_clock("2033-01-01T00:00:00+08:00").status, 200)
+        other.kill9()
+        path = os.path.join(other.data_dir, "manual-clock")
+        with open(path, "r+", encoding="ascii") as file:
+            instant = file.read()
+            file.truncate(0)
+        self.refused(other, "does not hold an instant")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(instant)
+        other.start()
+        self.assertEqual(other.admin.clock()["now"], "2033-01-01T00:00:00+08:00")
+        other.close()
+
     def test_a_second_process_does_not_share_the_address(self):
         other = Tollgate()
         self.addCleanup(shutil.rmtree, other.folder, ignore_errors=True)

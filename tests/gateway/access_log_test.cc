@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <boost/json.hpp>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -116,6 +118,43 @@ TEST(AccessLog, StaysOneLineWhateverBytesComeIn) {
   ASSERT_EQ(written.size(), 1U);
   const auto object = json::parse(written[0]).as_object();
   EXPECT_EQ(object.at("method").as_string(), "G\r\n\"\\\x1b");
+}
+
+TEST(AccessLog, EndsThoughItsReaderStandsStill) {
+  Folder folder;
+  const std::string path = folder.file("pipe");
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  const int reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK);  // never reads
+  ASSERT_GE(reader, 0);
+  {
+    auto log = open(path, 1, 1 << 20);
+    while (log->write(0, line_of("/a"))) {
+    }
+  }  // hangs here if the end waits for the reader
+  std::array<char, 4096> block;
+  const auto got = ::read(reader, block.data(), block.size());
+  ASSERT_GT(got, 0) << "what the pipe took is there";
+  EXPECT_EQ(std::string_view(block.data(), static_cast<std::size_t>(got)).substr(0, 9), R"({"time":")");
+  ::close(reader);
+}
+
+TEST(AccessLog, GoesOnWithAWholeLineAfterOneThatWasTorn) {
+  Folder folder;
+  const std::string path = folder.file("log");
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  rlimit full = before;
+  full.rlim_cur = 100;  // bytes: like a disk that is full in the middle of a line
+  ::setrlimit(RLIMIT_FSIZE, &full);
+  {
+    auto log = open(path);
+    EXPECT_TRUE(log->write(0, line_of("/torn")));
+    while (contents(path).size() < 100) std::this_thread::yield();
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    EXPECT_TRUE(log->write(0, line_of("/next")));
+  }
+  EXPECT_EQ(json::parse(lines(contents(path)).back()).as_object().at("path").as_string(), "/next");
 }
 
 RC_GTEST_PROP(JsonEscape, MakesAnyBytesTheInsideOfAnAsciiString, (const std::vector<std::uint8_t>& bytes)) {

@@ -214,6 +214,20 @@ TEST(ResponseHeadWriter, TellsTheLimitWhereAsked) {
   EXPECT_TRUE(out.ends_with("\r\n\r\n"));
 }
 
+// Two that contradict each other would leave the client to guess.
+TEST(ResponseHeadWriter, DropsTheUpstreamsLimitWhereItTellsItsOwn) {
+  const std::string theirs =
+      "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nRateLimit: \"theirs\";r=1;t=9\r\nRateLimit-Policy: \"theirs\";q=7\r\n"
+      "X-RateLimit-Limit-Requests: 77\r\nX-RateLimit-Remaining-Requests: 78\r\nX-RateLimit-Reset-Requests: 79s\r\n\r\n";
+  const RateLimitState state{10, 3, 1};
+  const auto ours = answer(theirs, {"r", BodyKind::none, true, &state});
+  for (const char* value : {"theirs", "77", "78", "79s"}) EXPECT_EQ(ours.find(value), std::string::npos) << value;
+  const auto passed = answer(theirs, {"r", BodyKind::none, true, nullptr});
+  for (const char* value : {"r=1;t=9", "q=7", "77", "78", "79s"}) {
+    EXPECT_NE(passed.find(value), std::string::npos) << value;
+  }
+}
+
 PresentedKey key_of(const std::string& target, const std::string& fields) {
   static std::string text;  // the key points into it
   text = "GET " + target + " HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n";
