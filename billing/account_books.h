@@ -18,6 +18,7 @@ struct Core::Books {
   bool was_in_arrears = false;       // before
   Points billable;                   // settled
   MicroYuan amount;                  // charged
+  Month month;                       // of the tier positions that were read with the usage
   bool several_hours = false;        // then tier positions and remainders that were read with the usage may be outdated
 };
 

@@ -108,6 +108,7 @@ inline constexpr std::chrono::minutes kPackStartLateness{5};
 inline constexpr std::int64_t kUsageTotalMax = std::int64_t{1} << 53;
 inline constexpr std::size_t kIdempotencyKeyBytesMax = 255;
 inline constexpr std::int64_t kHourPointsMax = 1'000'000'000'000'000;  // in one settlement: more is settled in several
+inline constexpr Points kMeteredMax{4'000'000'000'000'000'000};        // of a whole store, and as much unmetered
 inline constexpr MicroYuan kIncomeMax{8'000'000'000'000'000'000};      // of usage, of a whole store: sums fit 64 bits
 inline constexpr std::int32_t kNotificationAttemptsMax = 100;          // with the pauses of mark_failed, four days
 
@@ -221,6 +222,7 @@ class Core {
   // maximum would swallow what is counted here.
   void own_epoch(std::uint32_t epoch) noexcept { own_epoch_ = epoch; }
   // Keeps the larger of what is stored and what comes in, total by total; a fault takes nothing of the report.
+  // usage_too_large: the ledgers could not hold what it would cost. That is asked of the second kind only.
   // The first is for this process's own journal, whose free points the sink already knows.
   Result<void> merge(const meter::UsageReport& report);
   Result<void> merge(std::string_view gateway, std::int64_t epoch, const std::vector<NamedUsage>& totals);
@@ -360,6 +362,10 @@ class Core {
   Result<void> check_pack_window(WallTime starts_at, WallTime ends_at);
   Result<void> check_epoch(std::string_view gateway, std::int64_t epoch);
   Result<std::vector<MergeEntry>> resolve(const std::vector<NamedUsage>& totals);
+  // usage_too_large: the books could not hold what the entry adds to them. Looks only at what is beyond anything that
+  // was ever called, so an ordinary report costs nothing.
+  Result<void> check_books_hold(const MergeEntry& entry, const meter::UsageTotals& increase, std::size_t index);
+  Result<MicroYuan> worth(const SubscriptionRow& row, const Model& model, Hour hour, Points billable);
   // Merges one checked entry; the free points by which it raised what is stored.
   Points merge_entry(std::string_view gateway, std::uint32_t epoch, const MergeEntry& entry);
 

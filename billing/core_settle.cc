@@ -34,7 +34,8 @@ Core::Books Core::open_books(const std::string& account) {
 }
 
 std::vector<OpenUsage> Core::open_usage_of(Books& books, Hour until) {
-  auto rows = store_.open_usage_of(books.account, until, month_of(until));
+  books.month = month_of(until);
+  auto rows = store_.open_usage_of(books.account, until, books.month);
   books.several_hours = !rows.empty() && rows.front().key.hour != rows.back().key.hour;
   return rows;
 }
@@ -63,7 +64,7 @@ Result<void> Core::settle_hour(OpenUsage usage, Books& books, std::int64_t& sett
   if (!usage.migrated) plan = find_plan(usage.plan);
   const Model* model = catalog_.find(usage.model);
   if (plan == nullptr || model == nullptr) return cannot("its plan or model is not configured");
-  if (books.several_hours || !usage.month_points) {
+  if (books.several_hours || month_of(usage.key.hour) != books.month) {
     usage.month_points = store_.month_points(usage.key.subscription, month_of(usage.key.hour));
   }
   if (books.several_hours && plan->by_call()) {
@@ -92,8 +93,8 @@ Result<Settlement> Core::settlement_of(OpenUsage& usage, const Books& books, con
   settlement.billable_points = std::min(usage.billable_points, most);
   settlement.calls_unmetered = std::min(usage.calls_unmetered, most.count() / model.cost.count());
   settlement.unmetered_points = model.cost * settlement.calls_unmetered;
-  settlement.month_points_before = *usage.month_points;
-  settlement.month_points_after = *usage.month_points;
+  settlement.month_points_before = usage.month_points;
+  settlement.month_points_after = usage.month_points;
   const auto paid = pay_from(usage, plan, model, settlement);
   if (paid.has_error()) return paid.error();
   if (settlement.amount > kIncomeMax - books.income) return cannot("the books cannot hold the amount");

@@ -58,6 +58,17 @@ struct MigrationRow {
   WallTime asked_at;
 };
 
+struct UsageSums {   // over all hours there are
+  Points metered;    // free and billable
+  Points unsettled;  // of the billable ones
+  std::int64_t calls_unmetered = 0;
+};
+
+struct HourUsage {
+  meter::UsageTotals totals;  // over all sources
+  Points settled_billable;
+};
+
 struct HourKey {  // an hour of a subscription's usage
   Hour hour;
   std::uint32_t subscription = 0;
@@ -73,8 +84,8 @@ struct OpenUsage {  // an hour of usage of which something is not settled, and a
   bool migrated = false;            // ever
   bool has_packages = false;        // any, used up or not
   bool has_count_packs = false;
-  std::optional<Points> month_points;  // the tier position of the month that was asked for
-  Points free_points;                  // not settled yet
+  Points month_points;  // the tier position of the month that was asked for
+  Points free_points;   // not settled yet
   Points billable_points;
   std::int64_t calls_unmetered = 0;
   std::int32_t revision = 0;  // settlements so far
@@ -233,6 +244,8 @@ class Store {
   virtual void put_report(const UsageSource& source, const meter::UsageTotals& totals) = 0;
   // Adds to the sums over all sources: those of the hour, and the free points of the subscription.
   virtual void add_usage(std::uint32_t subscription, Hour hour, const meter::UsageTotals& increase) = 0;
+  virtual HourUsage hour_usage(std::uint32_t subscription, Hour hour) = 0;
+  virtual UsageSums usage_sums() = 0;  // reads all hours: for what is reported once in a lifetime
   virtual Points free_points_used(std::uint32_t subscription, Hour from, Hour to) = 0;  // half-open
   virtual std::vector<UsageRow> usage(const UsageQuery& query) = 0;                     // by hour, then service
 

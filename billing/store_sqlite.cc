@@ -69,8 +69,8 @@ constexpr const char* kPragmas =
     "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
     "PRAGMA recursive_triggers = ON; PRAGMA trusted_schema = OFF;"
     // A settlement goes through the tables of an hour once, in order; what it comes back to are the inner pages and
-    // the accounts. And a checkpoint is the longest thing that a commit does: 2,000 pages are 8 MiB.
-    "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 2000; PRAGMA temp_store = MEMORY;";
+    // the accounts.
+    "PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;";
 }  // namespace
 
 FolderLock::~FolderLock() {

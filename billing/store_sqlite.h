@@ -131,6 +131,8 @@ class SqliteStore final : public Store {
   std::optional<meter::UsageTotals> find_report(const UsageSource& source) override;
   void put_report(const UsageSource& source, const meter::UsageTotals& totals) override;
   void add_usage(std::uint32_t subscription, Hour hour, const meter::UsageTotals& increase) override;
+  HourUsage hour_usage(std::uint32_t subscription, Hour hour) override;
+  UsageSums usage_sums() override;
   Points free_points_used(std::uint32_t subscription, Hour from, Hour to) override;
   std::vector<UsageRow> usage(const UsageQuery& query) override;
 

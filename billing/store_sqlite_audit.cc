@@ -98,6 +98,9 @@ constexpr Check kChecks[] = {
      "OR (h.open = 0 AND (h.settled_free, h.settled_billable, h.settled_unmetered) IS NOT "
      "(h.free_points, h.billable_points, h.calls_unmetered))",
      "SELECT 0"},
+    {"hours_not_settled", "SELECT count(*) FROM usage_hours WHERE open = 1",
+     "SELECT count(*) FROM usage_hours WHERE open = 1 OR (settled_free, settled_billable, settled_unmetered) IS NOT "
+     "(free_points, billable_points, calls_unmetered)"},
     {"charges_equal_settlements", "SELECT coalesce(sum(amount), 0) FROM charges",
      "SELECT coalesce(sum(amount), 0) FROM settlements"},
     // usage = free + package + count pack + charged + unsettled

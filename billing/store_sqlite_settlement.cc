@@ -56,7 +56,7 @@ std::vector<OpenUsage> SqliteStore::open_usage_of(std::string_view account, Hour
       prepared("SELECT u.hour, s.number, s.service, s.plan, coalesce(v.model, ''), s.call_remainder, "
                "EXISTS (SELECT 1 FROM migrations g WHERE g.subscription = s.number), "
                "EXISTS (SELECT 1 FROM packages p WHERE p.subscription = s.number), "
-               "EXISTS (SELECT 1 FROM count_packs c WHERE c.subscription = s.number), m.tier_points, "
+               "EXISTS (SELECT 1 FROM count_packs c WHERE c.subscription = s.number), coalesce(m.tier_points, 0), "
                "u.free_points - u.settled_free, u.billable_points - u.settled_billable, "
                "u.calls_unmetered - u.settled_unmetered, u.revision FROM subscriptions s "
                "CROSS JOIN usage_hours u ON u.subscription = s.number LEFT JOIN services v ON v.id = s.service "
@@ -76,7 +76,7 @@ std::vector<OpenUsage> SqliteStore::open_usage_of(std::string_view account, Hour
     row.migrated = query.integer() != 0;
     row.has_packages = query.integer() != 0;
     row.has_count_packs = query.integer() != 0;
-    if (const auto points = query.optional_integer()) row.month_points = Points(*points);
+    row.month_points = Points(query.integer());
     row.free_points = Points(query.integer());
     row.billable_points = Points(query.integer());
     row.calls_unmetered = query.integer();

@@ -132,6 +132,22 @@ TEST_F(CoreSettlement, LateUsageIsAnAdjustmentUnderItsOwnHourAndMonth) {
   expect_audit_holds();
 }
 
+TEST_F(CoreSettlement, LateUsageAloneStandsInTheTiersOfItsOwnMonth) {
+  subscribe("detect");
+  deposit("10000");
+  use("detect", "2021-08-31T22:00:00+08:00", 1'000'000);
+  run("2021-09-02T10:00:00+08:00");
+  EXPECT_EQ(cash(), yuan("9000"));
+  use("detect", "2021-09-02T10:00:00+08:00", 10'000);
+  run("2021-09-02T11:00:00+08:00");
+  EXPECT_EQ(cash(), yuan("8990"));
+  use("detect", "2021-08-31T22:00:00+08:00", 1'100'000);  // the only usage that is open at the next boundary
+  run("2021-09-02T12:00:00+08:00");
+  EXPECT_EQ(cash(), yuan("8990") - yuan("80"));
+  EXPECT_EQ(subscription("detect").month_points, Points(10'000));
+  expect_audit_holds();
+}
+
 TEST_F(CoreSettlement, AnHourThatHasNotEndedIsNotSettled) {
   subscribe("detect");
   deposit("10");
