@@ -18,7 +18,11 @@ Core::Core(Store& store, const Catalog& catalog, const std::vector<Plan>& plans,
 
 Core::~Core() = default;
 
-Result<void> Core::run(const std::function<Result<void>()>& body) {
+const Durability Core::kAtOnce = Durability::at_once;
+
+Result<void> Core::run(const std::function<Result<void>()>& body) { return run(body, Durability::at_once); }
+
+Result<void> Core::run(const std::function<Result<void>()>& body, Durability durability) {
   // Events leave only after the outermost commit; those of a part that was taken back never do.
   struct Scope {
     Core& core;
@@ -33,7 +37,7 @@ Result<void> Core::run(const std::function<Result<void>()>& body) {
   Result<void> outcome;
   {
     Scope scope(*this);
-    outcome = store_.transaction(body);
+    outcome = store_.transaction(body, durability);
     scope.committed = outcome.has_value();
   }
   if (depth_ > 0) return outcome;

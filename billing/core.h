@@ -33,9 +33,10 @@ struct AccountRow;
 struct KeyRow;
 struct ServiceRow;
 struct SubscriptionRow;
+struct HourKey;
+enum class Durability : int;
 struct OpenUsage;
 struct DueWork;
-struct UnsettledRow;
 struct MigrationRow;
 
 // ---- What the traffic needs to know (published after each commit, and all of it at start) ----
@@ -106,7 +107,9 @@ inline constexpr std::chrono::hours kPackLengthMax{366 * 24};
 inline constexpr std::chrono::minutes kPackStartLateness{5};
 inline constexpr std::int64_t kUsageTotalMax = std::int64_t{1} << 53;
 inline constexpr std::size_t kIdempotencyKeyBytesMax = 255;
-inline constexpr std::int64_t kHourPointsMax = 1'000'000'000'000'000;  // settled at once of one subscription and hour
+inline constexpr std::int64_t kHourPointsMax = 1'000'000'000'000'000;  // in one settlement: more is settled in several
+inline constexpr Points kMeteredMax{4'000'000'000'000'000'000};        // of a whole store, and as much unmetered
+inline constexpr MicroYuan kIncomeMax{8'000'000'000'000'000'000};      // of usage, of a whole store: sums fit 64 bits
 inline constexpr std::int32_t kNotificationAttemptsMax = 100;          // with the pauses of mark_failed, four days
 
 class Core {
@@ -219,6 +222,7 @@ class Core {
   // maximum would swallow what is counted here.
   void own_epoch(std::uint32_t epoch) noexcept { own_epoch_ = epoch; }
   // Keeps the larger of what is stored and what comes in, total by total; a fault takes nothing of the report.
+  // usage_too_large: the ledgers could not hold what it would cost. That is asked of the second kind only.
   // The first is for this process's own journal, whose free points the sink already knows.
   Result<void> merge(const meter::UsageReport& report);
   Result<void> merge(std::string_view gateway, std::int64_t epoch, const std::vector<NamedUsage>& totals);
@@ -251,20 +255,28 @@ class Core {
 
  private:
   using Event = std::function<void(EntitlementSink&)>;
+  static const Durability kAtOnce;
 
   // The instant that is being run by run_due(), or the clock's. Nothing else here asks the clock.
   [[nodiscard]] WallTime now() const noexcept { return running_at_.value_or(clock_.now()); }
 
   // The one way to the store: every public method does its reading and writing inside. Nested calls join.
   Result<void> run(const std::function<Result<void>()>& body);
+  Result<void> run(const std::function<Result<void>()>& body, Durability durability);
   template <class Body>
   std::invoke_result_t<Body&> in_transaction(Body body) {
+    return in_transaction(body, kAtOnce);
+  }
+  template <class Body>
+  std::invoke_result_t<Body&> in_transaction(Body body, Durability durability) {
     std::optional<std::invoke_result_t<Body&>> answer;
-    const Result<void> outcome = run([&]() -> Result<void> {
-      answer.emplace(body());
-      if (answer->has_error()) return answer->error();
-      return {};
-    });
+    const Result<void> outcome = run(
+        [&]() -> Result<void> {
+          answer.emplace(body());
+          if (answer->has_error()) return answer->error();
+          return {};
+        },
+        durability);
     if (outcome.has_error()) return outcome.error();
     return *std::move(answer);
   }
@@ -306,28 +318,31 @@ class Core {
   std::optional<WallTime> next_boundary(WallTime now);
   std::optional<WallTime> next_quota_period(WallTime after);
   Result<bool> run_piece(WallTime now, DueRun& run);
+  void settle_some(DueRun& run);
   void finish_boundary(WallTime at);
-  Result<void> settle_account(const OpenUsage* begin, const OpenUsage* end, DueRun& run);
-  // What an hour settled: billable points, and the money they cost.
-  struct SettledHour {
-    Points billable;
-    MicroYuan amount;
+  // All ended hours of the account, each by itself: a fault puts off what is left of its own hour. Adds them to
+  // `tried`.
+  void settle_account(const std::string& account, DueRun& run, std::set<HourKey>& tried);
+  struct Books;  // the money of the account that is being settled
+  Books open_books(const std::string& account);
+  std::vector<OpenUsage> open_usage_of(Books& books, Hour until);
+  // All that is open of an hour, in as many settlements as it takes; `settlements` counts them.
+  Result<void> settle_hour(OpenUsage usage, Books& books, std::int64_t& settlements);
+  Result<Settlement> settlement_of(OpenUsage& usage, const Books& books, const Plan& plan, const Model& model);
+  // Who pays for the billable points of `settlement`: fills parts, month points and amount, moves the remainder of
+  // calls and the tier position of `usage`. Writes nothing.
+  Result<void> pay_from(OpenUsage& usage, const Plan& plan, const Model& model, Settlement& settlement);
+  Result<void> pay_by_call(OpenUsage& usage, const CallPrice& price, Points cost, Settlement& settlement);
+  Result<void> pay_by_point(const OpenUsage& usage, const Plan& plan, Points cost, Settlement& settlement);
+  void post_settlement(const OpenUsage& usage, const Settlement& settlement, Books& books);
+  struct Posted {
+    std::int64_t first = 0;  // transfer
+    std::int64_t count = 0;
   };
-  Result<SettledHour> settle_hour(const OpenUsage& usage);
-  // Who pays for the billable points of `settlement`: fills parts, month points and amount. Writes nothing.
-  struct Payment {
-    std::int64_t call_remainder = 0;
-  };
-  Result<Payment> pay_from(const SubscriptionRow& row, const ServiceRow& service, const Plan& plan,
-                           Settlement& settlement);
-  Result<std::int64_t> pay_by_call(const SubscriptionRow& row, const CallPrice& price, Points cost,
-                                   Settlement& settlement);
-  Result<void> pay_by_point(const SubscriptionRow& row, const Plan& plan, Points cost, Settlement& settlement);
-  void post_settlement(const SubscriptionRow& row, const Settlement& settlement);
-  void post_money(const Settlement& settlement);
+  Posted post_money(const Settlement& settlement, Books& books);
 
   // -- arrears and reminders: core_notifications.cc
-  void after_settlement(std::string_view account, bool was_in_arrears, bool billable);
+  void after_settlement(const Books& books);
   void rearm_reminders(std::string_view account);
   void notify(NotificationKind kind, std::string_view account, std::optional<std::int64_t> hours_left);
 
@@ -347,6 +362,10 @@ class Core {
   Result<void> check_pack_window(WallTime starts_at, WallTime ends_at);
   Result<void> check_epoch(std::string_view gateway, std::int64_t epoch);
   Result<std::vector<MergeEntry>> resolve(const std::vector<NamedUsage>& totals);
+  // usage_too_large: the books could not hold what the entry adds to them. Looks only at what is beyond anything that
+  // was ever called, so an ordinary report costs nothing.
+  Result<void> check_books_hold(const MergeEntry& entry, const meter::UsageTotals& increase, std::size_t index);
+  Result<MicroYuan> worth(const SubscriptionRow& row, const Model& model, Hour hour, Points billable);
   // Merges one checked entry; the free points by which it raised what is stored.
   Points merge_entry(std::string_view gateway, std::uint32_t epoch, const MergeEntry& entry);
 

@@ -104,6 +104,7 @@ Core::AccountCounts Core::account_counts() {
   AccountCounts counts;
   const Result<void> outcome = run([&]() -> Result<void> {
     counts.arrears = store_.count_accounts_in_debt();
+    for (const auto& account : guarded_) counts.arrears += in_debt(account) ? 0 : 1;
     counts.active = store_.count_accounts() - counts.arrears;
     return {};
   });

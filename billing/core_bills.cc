@@ -67,6 +67,10 @@ BillLine purchase_line(const PurchaseRow& row) {
   return line;
 }
 
+std::string reference_of(const SettlementKey& key) {
+  return fmt::format("{}/{}/{}", key.subscription, key.hour.since_epoch, key.revision);
+}
+
 std::optional<SettlementKey> parse_reference(std::string_view text) {
   SettlementKey key;
   const char* at = text.data();
@@ -81,12 +85,11 @@ std::optional<SettlementKey> parse_reference(std::string_view text) {
   return key;
 }
 
-// With its transfers and who reported the usage.
+// With who reported the usage.
 std::optional<Settlement> whole_settlement(Store& store, const SettlementKey& key) {
   auto settlement = store.find_settlement(key);
   if (!settlement) return std::nullopt;
-  settlement->reference = fmt::format("{}/{}/{}", key.subscription, key.hour.since_epoch, key.revision);
-  settlement->transfers = store.transfers_of("usage", settlement->reference);
+  settlement->reference = reference_of(key);
   settlement->reported = store.reported(key.subscription, key.hour);
   return settlement;
 }
@@ -95,10 +98,6 @@ std::optional<Settlement> whole_settlement(Store& store, const SettlementKey& ke
 Result<Bill> Core::bill(std::string_view account, Month month) {
   return in_transaction([&]() -> Result<Bill> {
     if (auto found = need_account(account); found.has_error()) return found.error();
-    std::map<std::int64_t, std::vector<std::int64_t>> transfers;  // of each settlement
-    for (const auto& [settlement, transfer] : store_.bill_transfers(account, month)) {
-      transfers[settlement].push_back(transfer);
-    }
     std::map<LineKey, BillLine> lines;
     for (const auto& row : store_.bill_parts(account, month)) {
       const LineKey key = key_of(row);
@@ -107,8 +106,7 @@ Result<Bill> Core::bill(std::string_view account, Month month) {
       line.calls += row.part.calls;
       line.amount += row.part.amount;
       if (row.part.amount == MicroYuan()) continue;
-      const auto& paid = transfers[row.settlement];
-      line.transfers.insert(line.transfers.end(), paid.begin(), paid.end());
+      for (std::int64_t i = 0; i < row.transfers; ++i) line.transfers.push_back(row.first_transfer + i);
     }
     Bill bill{std::string(account), month, {}, {}};
     for (auto& [key, line] : lines) bill.lines.push_back(std::move(line));
@@ -147,10 +145,11 @@ Result<Explanation> Core::explain_line(std::string_view account, Month month, st
   return in_transaction([&]() -> Result<Explanation> {
     if (auto found = need_account(account); found.has_error()) return found.error();
     Explanation explanation;
-    std::int64_t last = 0;
+    std::string last;  // a settlement may have several parts in one line
     for (const auto& row : store_.bill_parts(account, month)) {
-      if (row.settlement == last || id_of(key_of(row)) != line_id) continue;
-      last = row.settlement;
+      if (id_of(key_of(row)) != line_id) continue;
+      std::string reference = reference_of({row.subscription, row.hour, row.revision});
+      if (std::exchange(last, reference) == reference) continue;
       if (auto settlement = whole_settlement(store_, {row.subscription, row.hour, row.revision})) {
         explanation.settlements.push_back(*std::move(settlement));
       }

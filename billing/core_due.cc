@@ -1,14 +1,17 @@
 // What falls due with time, hour boundary by hour boundary: which boundary is next, and what is done there in which
 // order. How one account is settled is in core_settle.cc.
 #include <algorithm>
+#include <set>
 
 #include "billing/core.h"
 #include "billing/store.h"
 
 namespace tollgate::billing {
 namespace {
-constexpr std::size_t kHoursAPiece = 500;  // of usage; a piece ends with the account in which it is reached
-}
+// Of usage; a piece ends with the account in which it is reached. So that the thread is free again after some 20 ms.
+constexpr std::int64_t kHoursAPiece = 500;
+constexpr int kHoursALook = 500;
+}  // namespace
 
 Result<DueRun> Core::run_due(WallTime now) {
   DueRun run;
@@ -21,7 +24,9 @@ Result<DueRun> Core::run_due(WallTime now) {
 
 Result<bool> Core::run_due_piece(WallTime now, DueRun& run) {
   DueRun done = run;  // counted when it is committed
-  const auto more = in_transaction([&]() -> Result<bool> { return run_piece(now, done); });
+  // The end of the boundary makes all of it durable; until then a power cut takes back what is repeated after it.
+  const auto durability = due_ && !due_->settled ? Durability::with_next : Durability::at_once;
+  const auto more = in_transaction([&]() -> Result<bool> { return run_piece(now, done); }, durability);
   running_at_.reset();
   if (more.has_error()) {
     due_.reset();  // what was done since the last commit is undone; the store knows what is open
@@ -37,22 +42,29 @@ Result<bool> Core::run_piece(WallTime now, DueRun& run) {
     if (!at) return false;
     due_ = std::make_unique<DueWork>();
     due_->at = *at;
-    due_->open = store_.open_usage(hour_of(*at));
     ++run.hours;
   }
   running_at_ = due_->at;
-  for (const std::size_t first = due_->next; due_->next < due_->open.size() && due_->next - first < kHoursAPiece;) {
-    const OpenUsage* begin = due_->open.data() + due_->next;
-    const OpenUsage* end = std::find_if(begin, static_cast<const OpenUsage*>(due_->open.data() + due_->open.size()),
-                                        [&](const OpenUsage& usage) { return usage.account != begin->account; });
-    if (auto settled = settle_account(begin, end, run); settled.has_error()) return settled.error();
-    due_->next += static_cast<std::size_t>(end - begin);
-  }
-  if (due_->next == due_->open.size()) {
+  if (!due_->settled) {
+    settle_some(run);
+  } else {
     finish_boundary(due_->at);
     due_.reset();
   }
   return true;
+}
+
+void Core::settle_some(DueRun& run) {
+  const std::int64_t begun = run.settlements + run.failures;
+  const auto look = store_.open_hours(hour_of(due_->at), due_->after, kHoursALook);
+  std::set<HourKey> tried;  // an account is settled whole when the first of its hours comes up
+  for (const HourKey& key : look) {
+    if (run.settlements + run.failures - begun >= kHoursAPiece) return;
+    due_->after = key;
+    if (due_->put_off.contains(key) || tried.erase(key) > 0) continue;
+    settle_account(store_.account_of(key.subscription), run, tried);
+  }
+  due_->settled = look.size() < static_cast<std::size_t>(kHoursALook);
 }
 
 std::optional<WallTime> Core::next_boundary(WallTime now) {

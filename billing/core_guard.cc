@@ -2,6 +2,7 @@
 // is metered and not settled would take it below 0. It posts nothing; the hour's settlement does, as ever.
 #include <algorithm>
 
+#include "billing/account_books.h"
 #include "billing/core.h"
 #include "billing/store.h"
 
@@ -22,8 +23,10 @@ bool Core::over_its_money(std::string_view account) {
   if (!watched) return false;
   MicroYuan left;
   (void)run([&]() -> Result<void> {
-    for (const auto& usage : store_.open_usage_of(account, hour_of(now()))) (void)settle_hour(usage);
-    left = store_.balance("cash:" + std::string(account));
+    Books books = open_books(std::string(account));
+    std::int64_t settlements = 0;
+    for (auto& usage : open_usage_of(books, hour_of(now()))) (void)settle_hour(std::move(usage), books, settlements);
+    left = books.cash;
     return Fault{FaultKind::conflict, "only_looked", "", {}};
   });
   return left < MicroYuan();

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <limits>
 
+#include "billing/account_books.h"
 #include "billing/core.h"
 #include "billing/page.h"
 #include "billing/store.h"
@@ -84,20 +85,21 @@ void Core::notify(NotificationKind kind, std::string_view account, std::optional
   store_.insert_notification(row);
 }
 
-void Core::after_settlement(std::string_view account, bool was_in_arrears, bool billable) {
-  const MicroYuan cash = store_.balance(fmt::format("cash:{}", account));
-  if (cash < MicroYuan()) {
-    if (was_in_arrears) return;
+void Core::after_settlement(const Books& books) {
+  const std::string& account = books.account;
+  if (books.cash < MicroYuan()) {
+    if (books.was_in_arrears) return;
     notify(NotificationKind::arrears_notice, account, std::nullopt);
     publish_subscriptions_of(account);
     return;
   }
-  if (!billable) return;
+  if (books.billable == Points()) return;
   const Burn burn = burn_of(store_.charges(account, now() - kBurnWindow), now());
   if (burn.charges == MicroYuan()) return;
-  const MicroYuan money = cash + store_.unexpired_vouchers(account, now());
+  MicroYuan money = books.cash;
+  for (const auto& voucher : books.vouchers) money += voucher.left;
   const std::int32_t urgency = burn.urgency(money);
-  if (!more_urgent(urgency, store_.reminded(account))) return;
+  if (urgency == 0 || !more_urgent(urgency, store_.reminded(account))) return;
   store_.set_reminded(account, urgency);
   notify(reminder_of(urgency), account, burn.whole_hours_left(money));
 }

@@ -131,7 +131,7 @@ void Core::apply(const MigrationRow& migration) {
 
 void Core::begin_free_quota_period(const SubscriptionRow& row) {
   const std::string free = fmt::format("free:{}", row.number);
-  const Points rest = store_.point_balance(free);
+  const Points rest = store_.free_points_balance(row.number);
   if (rest != row.free_points_granted) {
     if (rest > Points()) {
       store_.post_points({now(), row.number, free, "expired:free_quota", rest, "expired", row.plan});

@@ -1,138 +1,134 @@
 // The settlement of one account: who pays for each hour's points, the rows that record it, and the money. All checks
-// of an account come before its first write is kept: a fault takes back the account's whole part.
+// of a settlement come before its first write; after them only the store itself can fail, and takes all back.
 #include <fmt/format.h>
 
 #include <algorithm>
 
+#include "billing/account_books.h"
 #include "billing/core.h"
 #include "billing/rating.h"
 #include "billing/store.h"
 
 namespace tollgate::billing {
 namespace {
-Fault unsettled(const OpenUsage& usage, std::string_view why) {
-  return {FaultKind::unavailable,
-          "unsettled",
-          fmt::format("subscription {} of '{}', {}: {}", usage.subscription, usage.account,
-                      format_time(begin_of(usage.hour)), why),
-          {}};
+constexpr const char* kIncome = "income:usage";
+
+Fault cannot(std::string_view why) { return {FaultKind::unavailable, "unsettled", std::string(why), {}}; }
+
+std::string reference_of(const HourKey& key, std::int32_t revision) {
+  return fmt::format("{}/{}/{}", key.subscription, key.hour.since_epoch, revision);
 }
 
-std::string reference_of(std::uint32_t subscription, Hour hour, std::int32_t revision) {
-  return fmt::format("{}/{}/{}", subscription, hour.since_epoch, revision);
-}
-
-std::string_view reason_of(PaidFrom paid_from) {
-  switch (paid_from) {
-    case PaidFrom::package: return "used_package";
-    case PaidFrom::count_pack: return "used_count_pack";
-    default: return "charged";
-  }
-}
-
-std::string source_of(const SettlementPart& part) {
-  switch (part.paid_from) {
-    case PaidFrom::package: return "package:" + part.item;
-    case PaidFrom::count_pack: return "issued:count_packs";  // bought by the call, so not kept in points
-    default: return "issued:pay_as_you_go";
-  }
-}
+// In whole calls, so that a cut leaves no rest that count packs would not pay for.
+Points most_at_once(Points cost) { return Points(kHourPointsMax - kHourPointsMax % cost.count()); }
 }  // namespace
 
-Result<void> Core::settle_account(const OpenUsage* begin, const OpenUsage* end, DueRun& run) {
-  const std::string& account = begin->account;
-  const auto settled = in_transaction([&]() -> Result<std::int64_t> {
-    const bool was_in_arrears = in_debt(account);
-    SettledHour sum;
-    for (const OpenUsage* usage = begin; usage != end; ++usage) {
-      const auto hour = settle_hour(*usage);
-      if (hour.has_error()) return hour.error();
-      sum.billable += hour->billable;
-      sum.amount += hour->amount;
-    }
-    if (sum.amount > MicroYuan()) store_.add_charge(account, now(), sum.amount);
-    after_settlement(account, was_in_arrears, sum.billable > Points());
-    check_guard(account);
-    return end - begin;
-  });
-  if (settled.has_value()) {
-    run.settlements += *settled;
-    return {};
+Core::Books Core::open_books(const std::string& account) {
+  Books books;
+  books.account = account;
+  books.cash = store_.balance("cash:" + account);
+  books.vouchers = store_.vouchers_left(account, now());
+  books.income = store_.balance(kIncome);
+  books.was_in_arrears = books.cash < MicroYuan();
+  return books;
+}
+
+std::vector<OpenUsage> Core::open_usage_of(Books& books, Hour until) {
+  books.month = month_of(until);
+  auto rows = store_.open_usage_of(books.account, until, books.month);
+  books.several_hours = !rows.empty() && rows.front().key.hour != rows.back().key.hour;
+  return rows;
+}
+
+void Core::settle_account(const std::string& account, DueRun& run, std::set<HourKey>& tried) {
+  Books books = open_books(account);
+  for (auto& usage : open_usage_of(books, Hour{hour_of(due_->at).since_epoch - 1})) {
+    const HourKey key = usage.key;
+    tried.insert(key);
+    if (due_->put_off.contains(key)) continue;
+    const auto settled = settle_hour(std::move(usage), books, run.settlements);
+    if (settled.has_value()) continue;
+    due_->put_off.insert(key);
+    ++run.failures;
+    run.failure = fmt::format("subscription {} of '{}', {}: {}", key.subscription, account,
+                              format_time(begin_of(key.hour)), settled.error().message);
   }
-  if (settled.error().code == "store_failed") return settled.error();
-  ++run.failures;
-  run.failure = settled.error().message;
+  if (books.amount > MicroYuan()) store_.add_charge(account, now(), books.amount);
+  after_settlement(books);
+  check_guard(account);
+}
+
+Result<void> Core::settle_hour(OpenUsage usage, Books& books, std::int64_t& settlements) {
+  const Plan* plan = nullptr;
+  if (usage.migrated) plan = find_plan(store_.plan_at(usage.key.subscription, usage.key.hour).value_or(usage.plan));
+  if (!usage.migrated) plan = find_plan(usage.plan);
+  const Model* model = catalog_.find(usage.model);
+  if (plan == nullptr || model == nullptr) return cannot("its plan or model is not configured");
+  if (books.several_hours || month_of(usage.key.hour) != books.month) {
+    usage.month_points = store_.month_points(usage.key.subscription, month_of(usage.key.hour));
+  }
+  if (books.several_hours && plan->by_call()) {
+    usage.call_remainder = store_.find_subscription(usage.key.subscription)->call_remainder;
+  }
+  do {
+    const auto settlement = settlement_of(usage, books, *plan, *model);
+    if (settlement.has_error()) return settlement.error();
+    post_settlement(usage, *settlement, books);
+    ++settlements;
+  } while (usage.free_points > Points() || usage.billable_points > Points() || usage.calls_unmetered > 0);
   return {};
 }
 
-Result<Core::SettledHour> Core::settle_hour(const OpenUsage& usage) {
-  const auto row = store_.find_subscription(usage.subscription);
-  const auto unpaid = store_.unsettled(usage.subscription, usage.hour);
-  TOLLGATE_CHECK(row && unpaid);
-  const auto service = store_.find_service(row->service);
-  const Plan* plan = find_plan(store_.plan_at(usage.subscription, usage.hour).value_or(row->plan));
-  const Model* model = service ? catalog_.find(service->model) : nullptr;
-  if (plan == nullptr || model == nullptr) return unsettled(usage, "its plan or model is not configured");
-
+// Calls that failed without points left, say, change a total and settle nothing: a revision all the same.
+Result<Settlement> Core::settlement_of(OpenUsage& usage, const Books& books, const Plan& plan, const Model& model) {
+  const Points most = most_at_once(model.cost);
   Settlement settlement;
-  settlement.account = usage.account;
-  settlement.hour = usage.hour;
-  settlement.revision = unpaid->revision + 1;
-  settlement.reference = reference_of(usage.subscription, usage.hour, settlement.revision);
+  settlement.account = books.account;
+  settlement.hour = usage.key.hour;
+  settlement.revision = usage.revision + 1;
+  settlement.reference = reference_of(usage.key, settlement.revision);
   settlement.at = now();
-  settlement.plan = plan->id;
-  settlement.free_points = unpaid->totals.free_points - unpaid->settled_free;
-  settlement.billable_points = unpaid->totals.billable_points - unpaid->settled_billable;
-  settlement.calls_unmetered = unpaid->totals.calls_unmetered - unpaid->settled_unmetered;
-  if (std::max(settlement.billable_points, settlement.free_points).count() > kHourPointsMax ||
-      settlement.calls_unmetered > kHourPointsMax / model->cost.count()) {
-    return unsettled(usage, "more points than can be settled at once");
-  }
-  settlement.unmetered_points = model->cost * settlement.calls_unmetered;
-  const auto payment = pay_from(*row, *service, *plan, settlement);
-  if (payment.has_error()) return unsettled(usage, payment.error().message);
+  settlement.plan = plan.id;
+  settlement.free_points = std::min(usage.free_points, most);
+  settlement.billable_points = std::min(usage.billable_points, most);
+  settlement.calls_unmetered = std::min(usage.calls_unmetered, most.count() / model.cost.count());
+  settlement.unmetered_points = model.cost * settlement.calls_unmetered;
+  settlement.month_points_before = usage.month_points;
+  settlement.month_points_after = usage.month_points;
+  const auto paid = pay_from(usage, plan, model, settlement);
+  if (paid.has_error()) return paid.error();
+  if (settlement.amount > kIncomeMax - books.income) return cannot("the books cannot hold the amount");
 
-  store_.close_usage(usage.subscription, usage.hour);
-  if (payment->call_remainder != row->call_remainder) {
-    store_.set_call_remainder(row->number, payment->call_remainder);
-  }
-  // Calls that failed without points left, say, change a total and settle nothing.
-  const bool nothing =
-      settlement.free_points == Points() && settlement.billable_points == Points() && settlement.calls_unmetered == 0;
-  post_settlement(*row, settlement);
-  if (!nothing) post_money(settlement);
-  return SettledHour{settlement.billable_points, settlement.amount};
+  usage.free_points -= settlement.free_points;
+  usage.billable_points -= settlement.billable_points;
+  usage.calls_unmetered -= settlement.calls_unmetered;
+  usage.month_points = settlement.month_points_after;
+  usage.revision = settlement.revision;
+  return settlement;
 }
 
-Result<Core::Payment> Core::pay_from(const SubscriptionRow& row, const ServiceRow& service, const Plan& plan,
-                                     Settlement& settlement) {
-  const Month month = month_of(settlement.hour);
-  settlement.month_points_before = store_.month_points(row.number, month);
-  settlement.month_points_after = settlement.month_points_before;
-  Payment payment{row.call_remainder};
-  if (settlement.billable_points == Points()) return payment;
-  const Points cost = catalog_.find(service.model)->cost;
+Result<void> Core::pay_from(OpenUsage& usage, const Plan& plan, const Model& model, Settlement& settlement) {
+  if (settlement.billable_points == Points()) return {};
   if (plan.by_call()) {
-    const CallPrice* price = plan.call_price(service.model);
-    if (price == nullptr) return Fault{FaultKind::unavailable, "", "the plan has no price for the model", {}};
-    const auto remainder = pay_by_call(row, *price, cost, settlement);
-    if (remainder.has_error()) return remainder.error();
-    payment.call_remainder = *remainder;
-  } else if (auto paid = pay_by_point(row, plan, cost, settlement); paid.has_error()) {
+    const CallPrice* price = plan.call_price(model.name);
+    if (price == nullptr) return cannot("the plan has no price for the model");
+    if (auto paid = pay_by_call(usage, *price, model.cost, settlement); paid.has_error()) return paid.error();
+  } else if (auto paid = pay_by_point(usage, plan, model.cost, settlement); paid.has_error()) {
     return paid.error();
   }
   for (const auto& part : settlement.parts) settlement.amount += part.amount;
-  return payment;
+  return {};
 }
 
 // Usage is metered in points: calls that cost money are as many as their points make. Points that are no whole call
 // yet (the rest of a call that took the last free points) wait for the next ones.
-Result<std::int64_t> Core::pay_by_call(const SubscriptionRow& row, const CallPrice& price, Points cost,
-                                       Settlement& settlement) {
-  const std::int64_t points = row.call_remainder + settlement.billable_points.count();
+Result<void> Core::pay_by_call(OpenUsage& usage, const CallPrice& price, Points cost, Settlement& settlement) {
+  const std::int64_t points = usage.call_remainder + settlement.billable_points.count();
   std::int64_t calls = points / cost.count();
   Points rest = settlement.billable_points;
-  for (const auto& pack : store_.count_packs(row.number, begin_of(settlement.hour.next()))) {
+  std::vector<CountPack> packs;
+  if (usage.has_count_packs) packs = store_.count_packs(usage.key.subscription, begin_of(settlement.hour.next()));
+  for (const auto& pack : packs) {
     const std::int64_t covered = std::min(calls, pack.calls_left);
     if (covered == 0) break;
     const Points paid = std::min(rest, cost * covered);
@@ -141,24 +137,29 @@ Result<std::int64_t> Core::pay_by_call(const SubscriptionRow& row, const CallPri
     rest -= paid;
   }
   const auto amount = price_of_calls(calls, price.per_call);
-  if (!amount) return Fault{FaultKind::unavailable, "", "the amount is beyond all bounds", {}};
+  if (!amount) return cannot("the amount is beyond all bounds");
   if (rest > Points() || calls > 0) {
     settlement.parts.push_back({PaidFrom::call, "", rest, calls, price.per_call, *amount});
   }
-  return points % cost.count();
+  usage.call_remainder = points % cost.count();
+  return {};
 }
 
-Result<void> Core::pay_by_point(const SubscriptionRow& row, const Plan& plan, Points cost, Settlement& settlement) {
+Result<void> Core::pay_by_point(const OpenUsage& usage, const Plan& plan, Points cost, Settlement& settlement) {
   const WallTime begin = begin_of(settlement.hour);
   const WallTime end = begin_of(settlement.hour.next());
   Points rest = settlement.billable_points;
-  for (const auto& pack : store_.count_packs(row.number, end)) {  // whole calls only
+  std::vector<CountPack> packs;
+  if (usage.has_count_packs) packs = store_.count_packs(usage.key.subscription, end);
+  for (const auto& pack : packs) {  // whole calls only
     const std::int64_t covered = std::min(rest.count() / cost.count(), pack.calls_left);
     if (covered == 0) break;
     settlement.parts.push_back({PaidFrom::count_pack, pack.id, cost * covered, covered, MicroYuan(), MicroYuan()});
     rest -= cost * covered;
   }
-  for (const auto& package : store_.packages_covering(row.number, begin, end)) {
+  std::vector<Package> packages;
+  if (usage.has_packages) packages = store_.packages_covering(usage.key.subscription, begin, end);
+  for (const auto& package : packages) {
     const Points covered = std::min(rest, package.points_left);
     if (covered == Points()) break;
     settlement.parts.push_back({PaidFrom::package, package.id, covered, 0, MicroYuan(), MicroYuan()});
@@ -166,7 +167,7 @@ Result<void> Core::pay_by_point(const SubscriptionRow& row, const Plan& plan, Po
   }
   if (rest == Points()) return {};
   const auto rated = rate(plan.tiers, settlement.month_points_before, rest);
-  if (rated.empty()) return Fault{FaultKind::unavailable, "", "the amount is beyond all bounds", {}};
+  if (rated.empty()) return cannot("the amount is beyond all bounds");
   for (const auto& part : rated) {
     settlement.parts.push_back({PaidFrom::tier, "", part.points, 0, part.unit_price, part.amount});
   }
@@ -174,40 +175,45 @@ Result<void> Core::pay_by_point(const SubscriptionRow& row, const Plan& plan, Po
   return {};
 }
 
-void Core::post_settlement(const SubscriptionRow& row, const Settlement& settlement) {
-  const std::int64_t id = store_.insert_settlement(settlement, row.number);
-  const std::string used = fmt::format("used:{}", row.number);
-  const auto post = [&](std::string debit, Points points, std::string_view reason) {
-    if (points == Points()) return;
-    store_.post_points(
-        {settlement.at, row.number, std::move(debit), used, points, std::string(reason), settlement.reference});
-  };
-  post(fmt::format("free:{}", row.number), settlement.free_points, "used_free");
-  post("issued:unmetered", settlement.unmetered_points, "unmetered");
-  int number = 0;
+void Core::post_settlement(const OpenUsage& usage, const Settlement& settlement, Books& books) {
+  const std::uint32_t number = usage.key.subscription;
+  const Posted posted = post_money(settlement, books);
+  store_.insert_settlement(settlement, number, posted.first, posted.count);
+  store_.mark_settled(settlement, number);
+  store_.add_to_month(settlement, number);
   for (const auto& part : settlement.parts) {
-    store_.insert_part(id, number++, part);
-    post(source_of(part), part.points, reason_of(part.paid_from));
     if (part.paid_from == PaidFrom::package) store_.use_package(part.item, part.points);
     if (part.paid_from == PaidFrom::count_pack) store_.use_count_pack(part.item, part.calls);
+    if (part.paid_from == PaidFrom::call || part.paid_from == PaidFrom::count_pack) {
+      store_.set_call_remainder(number, usage.call_remainder);
+    }
   }
-  const Points tiered = settlement.month_points_after - settlement.month_points_before;
-  if (tiered > Points()) store_.add_month_points(row.number, month_of(settlement.hour), tiered);
+  books.billable += settlement.billable_points;
+  books.amount += settlement.amount;
 }
 
 // Vouchers first, then cash, which may go below 0.
-void Core::post_money(const Settlement& settlement) {
+Core::Posted Core::post_money(const Settlement& settlement, Books& books) {
+  Posted posted;
   MicroYuan due = settlement.amount;
-  if (due == MicroYuan()) return;
   const auto post = [&](const std::string& debit, MicroYuan amount) {
-    store_.post(settlement.account, {0, settlement.at, debit, "income:usage", amount, "usage", settlement.reference});
+    const std::int64_t id =
+        store_.post(settlement.account, {0, settlement.at, debit, kIncome, amount, "usage", settlement.reference});
+    if (posted.count++ == 0) posted.first = id;
     due -= amount;
+    books.income += amount;
   };
-  for (const auto& voucher : store_.vouchers_left(settlement.account, settlement.at)) {
-    if (due == MicroYuan()) return;
-    post("voucher:" + voucher.id, std::min(due, voucher.left));
+  for (auto& voucher : books.vouchers) {
+    const MicroYuan paid = std::min(due, voucher.left);
+    if (paid == MicroYuan()) continue;
+    post("voucher:" + voucher.id, paid);
+    voucher.left -= paid;
   }
-  if (due > MicroYuan()) post("cash:" + settlement.account, due);
+  if (due > MicroYuan()) {
+    books.cash -= due;
+    post("cash:" + settlement.account, due);
+  }
+  return posted;
 }
 
 }  // namespace tollgate::billing

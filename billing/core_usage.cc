@@ -152,7 +152,13 @@ Result<void> Core::merge(std::string_view gateway, std::int64_t epoch, const std
     }
     const auto entries = resolve(totals);
     if (entries.has_error()) return entries.error();
-    for (const auto& entry : *entries) {
+    for (std::size_t i = 0; i < entries->size(); ++i) {
+      const MergeEntry& entry = (*entries)[i];
+      const auto stored =
+          store_.find_report({gateway, static_cast<std::uint32_t>(epoch), entry.subscription, entry.hour});
+      const UsageTotals before = stored.value_or(UsageTotals{});
+      const UsageTotals increase = difference(larger(before, entry.totals), before);
+      if (auto held = check_books_hold(entry, increase, i); held.has_error()) return held.error();
       const Points points = merge_entry(gateway, static_cast<std::uint32_t>(epoch), entry);
       if (points == Points()) continue;
       const auto hours = free_quota_hours(*store_.find_subscription(entry.subscription));

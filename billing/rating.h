@@ -17,7 +17,7 @@ struct RatedPart {
 };
 
 // Above this a total has no price (nullopt below): sums of a ledger must stay within 64 bits.
-inline constexpr std::int64_t kPriceMaxMicroYuan = 1'000'000'000'000'000'000;
+inline constexpr std::int64_t kPriceMaxMicroYuan = 9'000'000'000'000'000'000;
 
 // The price of the first `total` pay-as-you-go points of a month. `tiers` are those of a plan: by rising up_to, the
 // last without one. `total` is at least 0.

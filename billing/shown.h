@@ -211,7 +211,7 @@ struct Notification {
 struct DueRun {
   std::int64_t hours = 0;  // hour boundaries at which there was something to do
   std::int64_t settlements = 0;
-  std::int64_t failures = 0;  // accounts whose settlement a fault put off; they are tried again at the next boundary
+  std::int64_t failures = 0;  // hours of subscriptions that a fault put off; they are tried again at the next boundary
   std::string failure;        // the last of them, for the log
 };
 struct SettlementStatus {

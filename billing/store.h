@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -57,24 +58,44 @@ struct MigrationRow {
   WallTime asked_at;
 };
 
-struct OpenUsage {  // an hour of usage of which something is not settled
-  std::string account;
-  std::uint32_t subscription = 0;
+struct UsageSums {   // over all hours there are
+  Points metered;    // free and billable
+  Points unsettled;  // of the billable ones
+  std::int64_t calls_unmetered = 0;
+};
+
+struct HourUsage {
+  meter::UsageTotals totals;  // over all sources
+  Points settled_billable;
+};
+
+struct HourKey {  // an hour of a subscription's usage
   Hour hour;
+  std::uint32_t subscription = 0;
+  friend auto operator<=>(const HourKey&, const HourKey&) = default;
+};
+
+struct OpenUsage {  // an hour of usage of which something is not settled, and all that a settlement asks of it
+  HourKey key;
+  std::string service;
+  std::string plan;                 // now; plan_at() says more when the subscription has migrated
+  std::string model;                // of the service
+  std::int64_t call_remainder = 0;  // as in SubscriptionRow
+  bool migrated = false;            // ever
+  bool has_packages = false;        // any, used up or not
+  bool has_count_packs = false;
+  Points month_points;  // the tier position of the month that was asked for
+  Points free_points;   // not settled yet
+  Points billable_points;
+  std::int64_t calls_unmetered = 0;
+  std::int32_t revision = 0;  // settlements so far
 };
 
 struct DueWork {  // an hour boundary that is being run
   WallTime at;
-  std::vector<OpenUsage> open;  // the usage of hours that ended, by account, hour, service
-  std::size_t next = 0;         // the first that is not settled yet
-};
-
-struct UnsettledRow {
-  meter::UsageTotals totals;  // of the hour, by now; less what is settled: free, billable, unmetered
-  Points settled_free;
-  Points settled_billable;
-  std::int64_t settled_unmetered = 0;
-  std::int32_t revision = 0;
+  HourKey after;              // everything open up to here was tried
+  std::set<HourKey> put_off;  // by a fault, to the next boundary
+  bool settled = false;       // all that can be; what else the boundary brings is left
 };
 
 struct VoucherRow {
@@ -82,7 +103,7 @@ struct VoucherRow {
   MicroYuan left;
 };
 
-struct PointTransfer {  // a row of the points ledger
+struct PointTransfer {  // a row of the points ledger; those of usage are settlements and their parts
   WallTime at;
   std::uint32_t subscription = 0;
   std::string debit;
@@ -97,8 +118,9 @@ struct ChargesRow {
   std::optional<WallTime> first_at;  // of all charges
 };
 
-struct BillPartRow {  // one part of a settlement, on the bill of its month
-  std::int64_t settlement = 0;
+struct BillPartRow {                // one part of a settlement, on the bill of its month
+  std::int64_t first_transfer = 0;  // that pays for the settlement; the others follow it
+  std::int64_t transfers = 0;
   std::uint32_t subscription = 0;
   std::int32_t revision = 0;
   std::string service;
@@ -159,6 +181,10 @@ struct AnswerRow {  // an answer kept for an idempotency key
   WallTime at;
 };
 
+// When a commit is on the disk: before it returns, or with the next one that is. After a power cut those in between
+// are undone, the newest first; a dead process loses none.
+enum class Durability : int { at_once, with_next };
+
 class Store {
  public:
   virtual ~Store() = default;
@@ -166,7 +192,9 @@ class Store {
   // Runs `body` in a transaction and commits, durably, when it returns without a fault; with one, nothing that it
   // wrote stays. Called inside a body it is a part of that transaction: its fault takes back its own part only. When
   // the database itself fails, the outermost transaction is rolled back and returns unavailable, store_failed.
-  virtual Result<void> transaction(const std::function<Result<void>()>& body) = 0;
+  // `durability` is the outermost one's. with_next is for what is repeated by itself.
+  virtual Result<void> transaction(const std::function<Result<void>()>& body,
+                                   Durability durability = Durability::at_once) = 0;
 
   // Everything below is to be called inside transaction() only. Lists come in the order that is named, after the
   // item that is named (empty: from the start), at most `limit` items.
@@ -199,7 +227,7 @@ class Store {
   virtual std::vector<SubscriptionRow> all_subscriptions() = 0;  // not those of removed services
 
   // The ledger. transfer.id is ignored; `account` is the customer in whose list the row stands.
-  virtual void post(std::string_view account, const Transfer& transfer) = 0;
+  virtual std::int64_t post(std::string_view account, const Transfer& transfer) = 0;  // its id
   virtual MicroYuan imbalance() = 0;                               // debits less credits over all ledger accounts
   virtual MicroYuan balance(std::string_view ledger_account) = 0;  // credits less debits
   virtual std::vector<Transfer> transfers(std::string_view account, std::int64_t after, int limit) = 0;  // by id
@@ -216,6 +244,8 @@ class Store {
   virtual void put_report(const UsageSource& source, const meter::UsageTotals& totals) = 0;
   // Adds to the sums over all sources: those of the hour, and the free points of the subscription.
   virtual void add_usage(std::uint32_t subscription, Hour hour, const meter::UsageTotals& increase) = 0;
+  virtual HourUsage hour_usage(std::uint32_t subscription, Hour hour) = 0;
+  virtual UsageSums usage_sums() = 0;  // reads all hours: for what is reported once in a lifetime
   virtual Points free_points_used(std::uint32_t subscription, Hour from, Hour to) = 0;  // half-open
   virtual std::vector<UsageRow> usage(const UsageQuery& query) = 0;                     // by hour, then service
 
@@ -249,16 +279,18 @@ class Store {
   virtual void set_due_through(WallTime at) = 0;
   virtual std::optional<WallTime> first_account_at() = 0;
   virtual std::optional<Hour> oldest_open_hour() = 0;
-  virtual std::vector<OpenUsage> open_usage(Hour before) = 0;  // by account, hour, service
-  // Those of one account, up to an hour, in the same order.
-  virtual std::vector<OpenUsage> open_usage_of(std::string_view account, Hour until) = 0;
-  virtual std::optional<UnsettledRow> unsettled(std::uint32_t subscription, Hour hour) = 0;
-  virtual void close_usage(std::uint32_t subscription, Hour hour) = 0;  // all of it settled, one revision more
-  // Its id. Parts and transfers are not written by it.
-  virtual std::int64_t insert_settlement(const Settlement& settlement, std::uint32_t subscription) = 0;
-  virtual void insert_part(std::int64_t settlement, int number, const SettlementPart& part) = 0;
-  virtual Points month_points(std::uint32_t subscription, Month month) = 0;
-  virtual void add_month_points(std::uint32_t subscription, Month month, Points points) = 0;
+  // Hours before `before` that are open, by hour and subscription.
+  virtual std::vector<HourKey> open_hours(Hour before, HourKey after, int limit) = 0;
+  virtual std::string account_of(std::uint32_t subscription) = 0;  // of one that exists
+  // The open hours of one account, up to an hour, by hour and service; tier positions are those of `month`.
+  virtual std::vector<OpenUsage> open_usage_of(std::string_view account, Hour until, Month month) = 0;
+  // What `settlement` took of the hour is settled, one revision more; the hour stays open while something is left.
+  virtual void mark_settled(const Settlement& settlement, std::uint32_t subscription) = 0;
+  // With its parts; its transfers, posted before, are `transfers` from the id `first_transfer` on.
+  virtual void insert_settlement(const Settlement& settlement, std::uint32_t subscription, std::int64_t first_transfer,
+                                 std::int64_t transfers) = 0;
+  virtual Points month_points(std::uint32_t subscription, Month month) = 0;  // the tier position
+  virtual void add_to_month(const Settlement& settlement, std::uint32_t subscription) = 0;
   virtual void set_call_remainder(std::uint32_t subscription, std::int64_t points) = 0;
   virtual std::vector<VoucherRow> vouchers_left(std::string_view account, WallTime now) = 0;  // by expiry, deposit
   virtual void add_charge(std::string_view account, WallTime at, MicroYuan amount) = 0;
@@ -266,16 +298,14 @@ class Store {
   virtual std::int32_t reminded(std::string_view account) = 0;               // 0: of nothing
   virtual void set_reminded(std::string_view account, std::int32_t hours) = 0;
   virtual void post_points(const PointTransfer& transfer) = 0;
-  virtual Points point_balance(std::string_view point_account) = 0;  // credits less debits
+  virtual Points free_points_balance(std::uint32_t subscription) = 0;  // granted less expired less settled
 
   // Bills.
   virtual std::vector<BillPartRow> bill_parts(std::string_view account, Month month) = 0;  // by settlement, part
-  // (settlement, transfer) of the usage of a month.
-  virtual std::vector<std::pair<std::int64_t, std::int64_t>> bill_transfers(std::string_view account, Month month) = 0;
   virtual std::vector<PurchaseRow> purchases(std::string_view account, WallTime from, WallTime to) = 0;  // by time
   virtual std::optional<Transfer> find_transfer(std::string_view account, std::int64_t id) = 0;
-  virtual std::vector<Transfer> transfers_of(std::string_view reason, std::string_view reference) = 0;
-  // With its parts, and without transfers and reports.
+  virtual std::vector<Transfer> transfers_of(std::string_view reason, std::string_view reference) = 0;  // not usage
+  // With its parts and transfers, and without reports.
   virtual std::optional<Settlement> find_settlement(const SettlementKey& key) = 0;
   virtual std::vector<ReportedUsage> reported(std::uint32_t subscription, Hour hour) = 0;
 

@@ -7,7 +7,9 @@
 
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "billing/store.h"
 
@@ -62,6 +64,7 @@ class Query {
   void bind_one(std::uint32_t value) { statement_.bind(++parameter_, value); }
   void bind_one(std::string_view value) { statement_.bind(++parameter_, std::string(value)); }
   void bind_one(const std::string& value) { statement_.bind(++parameter_, value); }
+  void bind_one(const char* value) { statement_.bind(++parameter_, value); }
   void bind_one(WallTime value) { bind_one(value.time_since_epoch().count()); }
   void bind_one(const std::optional<WallTime>& value);
   void bind_one(const Sha256& value) { statement_.bind(++parameter_, value.data(), static_cast<int>(value.size())); }
@@ -76,11 +79,17 @@ class Query {
   int column_ = 0;
 };
 
+struct Movement {  // of a ledger account
+  std::int64_t debits = 0;
+  std::int64_t credits = 0;
+};
+
 class SqliteStore final : public Store {
  public:
   SqliteStore(FolderLock lock, SQLite::Database database) : lock_(std::move(lock)), database_(std::move(database)) {}
 
-  Result<void> transaction(const std::function<Result<void>()>& body) override;
+  Result<void> transaction(const std::function<Result<void>()>& body,
+                           Durability durability = Durability::at_once) override;
 
   std::optional<AccountRow> find_account(std::string_view id) override;
   void insert_account(const AccountRow& row) override;
@@ -108,7 +117,7 @@ class SqliteStore final : public Store {
   std::vector<SubscriptionRow> subscriptions_of_service(std::string_view service) override;
   std::vector<SubscriptionRow> all_subscriptions() override;
 
-  void post(std::string_view account, const Transfer& transfer) override;
+  std::int64_t post(std::string_view account, const Transfer& transfer) override;
   MicroYuan balance(std::string_view ledger_account) override;
   std::vector<Transfer> transfers(std::string_view account, std::int64_t after, int limit) override;
   void insert_deposit(const DepositRow& row) override;
@@ -122,6 +131,8 @@ class SqliteStore final : public Store {
   std::optional<meter::UsageTotals> find_report(const UsageSource& source) override;
   void put_report(const UsageSource& source, const meter::UsageTotals& totals) override;
   void add_usage(std::uint32_t subscription, Hour hour, const meter::UsageTotals& increase) override;
+  HourUsage hour_usage(std::uint32_t subscription, Hour hour) override;
+  UsageSums usage_sums() override;
   Points free_points_used(std::uint32_t subscription, Hour from, Hour to) override;
   std::vector<UsageRow> usage(const UsageQuery& query) override;
 
@@ -146,14 +157,14 @@ class SqliteStore final : public Store {
   void set_due_through(WallTime at) override;
   std::optional<WallTime> first_account_at() override;
   std::optional<Hour> oldest_open_hour() override;
-  std::vector<OpenUsage> open_usage(Hour before) override;
-  std::vector<OpenUsage> open_usage_of(std::string_view account, Hour until) override;
-  std::optional<UnsettledRow> unsettled(std::uint32_t subscription, Hour hour) override;
-  void close_usage(std::uint32_t subscription, Hour hour) override;
-  std::int64_t insert_settlement(const Settlement& settlement, std::uint32_t subscription) override;
-  void insert_part(std::int64_t settlement, int number, const SettlementPart& part) override;
+  std::vector<HourKey> open_hours(Hour before, HourKey after, int limit) override;
+  std::string account_of(std::uint32_t subscription) override;
+  std::vector<OpenUsage> open_usage_of(std::string_view account, Hour until, Month month) override;
+  void mark_settled(const Settlement& settlement, std::uint32_t subscription) override;
+  void insert_settlement(const Settlement& settlement, std::uint32_t subscription, std::int64_t first_transfer,
+                         std::int64_t transfers) override;
   Points month_points(std::uint32_t subscription, Month month) override;
-  void add_month_points(std::uint32_t subscription, Month month, Points points) override;
+  void add_to_month(const Settlement& settlement, std::uint32_t subscription) override;
   void set_call_remainder(std::uint32_t subscription, std::int64_t points) override;
   std::vector<VoucherRow> vouchers_left(std::string_view account, WallTime now) override;
   void add_charge(std::string_view account, WallTime at, MicroYuan amount) override;
@@ -161,9 +172,8 @@ class SqliteStore final : public Store {
   std::int32_t reminded(std::string_view account) override;
   void set_reminded(std::string_view account, std::int32_t hours) override;
   void post_points(const PointTransfer& transfer) override;
-  Points point_balance(std::string_view point_account) override;
+  Points free_points_balance(std::uint32_t subscription) override;
   std::vector<BillPartRow> bill_parts(std::string_view account, Month month) override;
-  std::vector<std::pair<std::int64_t, std::int64_t>> bill_transfers(std::string_view account, Month month) override;
   std::vector<PurchaseRow> purchases(std::string_view account, WallTime from, WallTime to) override;
   std::optional<Transfer> find_transfer(std::string_view account, std::int64_t id) override;
   std::vector<Transfer> transfers_of(std::string_view reason, std::string_view reference) override;
@@ -185,15 +195,27 @@ class SqliteStore final : public Store {
   void ask_hook(std::string_view sql);
   // The prepared statement of `sql`, a literal: made once, found again by its address.
   SQLite::Statement& prepared(const char* sql);
-  void begin(bool outermost);
+  void run(const char* sql);  // a prepared statement without values
+  void begin(bool outermost, Durability durability);
   void commit(bool outermost);
+  // Writes what was posted, and the balances that it moved. To be called before transfers or balances are read by SQL.
+  void write_ledger();
+  void write_transfers();
   void roll_back(bool outermost) noexcept;
 
   FolderLock lock_;  // first: given up last
   SQLite::Database database_;
-  std::map<const char*, SQLite::Statement> statements_;
+  std::unordered_map<const char*, SQLite::Statement> statements_;
+  // Posted in the open transaction, or in its open part, and not written yet, and what that moved: several transfers
+  // go into one statement, and a balance is written once for all of them.
+  static constexpr std::size_t kTransfersAStatement = 8;
+  std::vector<std::pair<std::string, Transfer>> posted_;  // with the customer's account
+  std::int64_t last_transfer_ = 0;
+  std::map<std::string, Movement, std::less<>> movements_;
+  bool voucher_moved_ = false;  // there is one of a voucher in it
   StatementHook hook_;
-  int depth_ = 0;                // of nested transactions
+  int depth_ = 0;  // of nested transactions
+  Durability durability_ = Durability::at_once;
   std::optional<Fault> failed_;  // the database failed in the open transaction, which can only be rolled back
 };
 

@@ -25,7 +25,8 @@ constexpr Check kChecks[] = {
     {"deposits_equal_transfers", "SELECT coalesce(sum(amount), 0) FROM deposits",
      "SELECT coalesce(sum(amount), 0) FROM transfers WHERE reason = 'deposit'"},
     {"deposits_without_their_transfer",
-     "SELECT count(*) FROM deposits d WHERE 1 <> (SELECT count(*) FROM transfers t WHERE t.reason = 'deposit' "
+     "SELECT count(*) FROM deposits d WHERE 1 <> (SELECT count(*) FROM transfers t WHERE t.reason = 'deposit' AND "
+     "t.reason <> 'usage' "
      "AND t.reference = d.id AND t.amount = d.amount AND t.account = d.account "
      "AND t.credit = iif(d.kind = 'cash', 'cash:' || d.account, 'voucher:' || d.id))",
      "SELECT 0"},
@@ -33,21 +34,24 @@ constexpr Check kChecks[] = {
      "SELECT coalesce(sum(amount), 0) FROM transfers WHERE reason = 'qps_pack'"},
     {"qps_packs_without_their_transfer",
      "SELECT count(*) FROM qps_packs p JOIN subscriptions s ON s.number = p.subscription "
-     "WHERE 1 <> (SELECT count(*) FROM transfers t WHERE t.reason = 'qps_pack' AND t.reference = p.id "
+     "WHERE 1 <> (SELECT count(*) FROM transfers t WHERE t.reason = 'qps_pack' AND t.reason <> 'usage' AND t.reference "
+     "= p.id "
      "AND t.amount = p.price AND t.debit = 'cash:' || s.account)",
      "SELECT 0"},
     {"packages_equal_transfers", "SELECT coalesce(sum(price), 0) FROM packages",
      "SELECT coalesce(sum(amount), 0) FROM transfers WHERE reason = 'package'"},
     {"packages_without_their_transfer",
      "SELECT count(*) FROM packages p JOIN subscriptions s ON s.number = p.subscription "
-     "WHERE 1 <> (SELECT count(*) FROM transfers t WHERE t.reason = 'package' AND t.reference = p.id "
+     "WHERE 1 <> (SELECT count(*) FROM transfers t WHERE t.reason = 'package' AND t.reason <> 'usage' AND t.reference "
+     "= p.id "
      "AND t.amount = p.price AND t.debit = 'cash:' || s.account)",
      "SELECT 0"},
     {"count_packs_equal_transfers", "SELECT coalesce(sum(price), 0) FROM count_packs",
      "SELECT coalesce(sum(amount), 0) FROM transfers WHERE reason = 'count_pack'"},
     {"count_packs_without_their_transfer",
      "SELECT count(*) FROM count_packs p JOIN subscriptions s ON s.number = p.subscription "
-     "WHERE 1 <> (SELECT count(*) FROM transfers t WHERE t.reason = 'count_pack' AND t.reference = p.id "
+     "WHERE 1 <> (SELECT count(*) FROM transfers t WHERE t.reason = 'count_pack' AND t.reason <> 'usage' AND "
+     "t.reference = p.id "
      "AND t.amount = p.price AND t.debit = 'cash:' || s.account)",
      "SELECT 0"},
     {"cash_short_of_purchases",  // purchases are paid from cash alone, so cash that came in covers them
@@ -69,16 +73,21 @@ constexpr Check kChecks[] = {
      "SELECT coalesce(sum(free_points), 0) FROM usage_hours"},
     {"usage_charges_equal_transfers", "SELECT coalesce(sum(amount), 0) FROM settlements",
      "SELECT coalesce(sum(amount), 0) FROM transfers WHERE reason = 'usage'"},
+    {"usage_transfers_of_settlements", "SELECT coalesce(sum(transfers), 0) FROM settlements",
+     "SELECT count(*) FROM transfers WHERE reason = 'usage'"},
     {"settlements_without_their_transfers",
-     "SELECT count(*) FROM settlements s WHERE s.amount > 0 AND s.amount <> "
-     "(SELECT coalesce(sum(t.amount), 0) FROM transfers t WHERE t.reason = 'usage' AND t.account = s.account "
-     "AND t.reference = s.subscription || '/' || s.hour || '/' || s.revision)",
+     "SELECT count(*) FROM settlements s JOIN subscriptions b ON b.number = s.subscription "
+     "WHERE (s.transfers, s.amount) IS NOT (SELECT count(*), coalesce(sum(t.amount), 0) FROM transfers t "
+     "WHERE t.id >= s.first_transfer AND t.id < s.first_transfer + s.transfers AND t.reason = 'usage' "
+     "AND t.account = b.account AND t.reference = s.subscription || '/' || s.hour || '/' || s.revision)",
      "SELECT 0"},
     {"settlements_off_from_their_parts",
-     "SELECT count(*) FROM settlements s LEFT JOIN (SELECT settlement, sum(points) AS points, sum(amount) AS amount "
-     "FROM settlement_parts GROUP BY settlement) p ON p.settlement = s.id "
-     "WHERE s.billable_points <> coalesce(p.points, 0) OR s.amount <> coalesce(p.amount, 0)",
+     "SELECT count(*) FROM settlements s WHERE (s.billable_points, s.amount) IS NOT "
+     "(SELECT coalesce(sum(p.points), 0), coalesce(sum(p.amount), 0) FROM settlement_parts p "
+     "WHERE p.hour = s.hour AND p.subscription = s.subscription AND p.revision = s.revision)",
      "SELECT 0"},
+    {"parts_of_settlements", "SELECT coalesce(sum(points), 0) FROM settlement_parts",
+     "SELECT coalesce(sum(billable_points), 0) FROM settlements"},
     {"settlements_off_from_usage",
      "SELECT count(*) FROM usage_hours h LEFT JOIN (SELECT subscription, hour, sum(free_points) AS free, "
      "sum(billable_points) AS billable, sum(calls_unmetered) AS unmetered, max(revision) AS revision, "
@@ -89,46 +98,47 @@ constexpr Check kChecks[] = {
      "OR (h.open = 0 AND (h.settled_free, h.settled_billable, h.settled_unmetered) IS NOT "
      "(h.free_points, h.billable_points, h.calls_unmetered))",
      "SELECT 0"},
+    {"hours_not_settled", "SELECT count(*) FROM usage_hours WHERE open = 1",
+     "SELECT count(*) FROM usage_hours WHERE open = 1 OR (settled_free, settled_billable, settled_unmetered) IS NOT "
+     "(free_points, billable_points, calls_unmetered)"},
     {"charges_equal_settlements", "SELECT coalesce(sum(amount), 0) FROM charges",
      "SELECT coalesce(sum(amount), 0) FROM settlements"},
-    {"point_debits_equal_credits", "SELECT coalesce(sum(debits), 0) FROM point_balances",
-     "SELECT coalesce(sum(credits), 0) FROM point_balances"},
-    {"point_balances_off_from_transfers",
-     "WITH sides AS (SELECT debit AS name, points AS debits, 0 AS credits FROM point_transfers "
-     "UNION ALL SELECT credit, 0, points FROM point_transfers), "
-     "sums AS (SELECT name, sum(debits) AS debits, sum(credits) AS credits FROM sides GROUP BY name) "
-     "SELECT (SELECT count(*) FROM sums LEFT JOIN point_balances b ON b.point_account = sums.name "
-     "WHERE b.debits IS NOT sums.debits OR b.credits IS NOT sums.credits) + "
-     "(SELECT count(*) FROM point_balances WHERE point_account NOT IN (SELECT name FROM sums))",
-     "SELECT 0"},
     // usage = free + package + count pack + charged + unsettled
     {"points_used", "SELECT coalesce(sum(free_points + billable_points), 0) FROM usage_hours",
-     "SELECT (SELECT coalesce(sum(points), 0) FROM point_transfers "
+     "SELECT (SELECT coalesce(sum(points), 0) FROM point_ledger "
      "WHERE reason IN ('used_free', 'used_package', 'used_count_pack', 'charged')) + "
      "(SELECT coalesce(sum(free_points - settled_free + billable_points - settled_billable), 0) FROM usage_hours)"},
     {"points_used_off_by_subscription",
      "WITH metered AS (SELECT subscription, sum(settled_free + settled_billable) AS points FROM usage_hours "
-     "GROUP BY subscription), posted AS (SELECT subscription, sum(points) AS points FROM point_transfers "
-     "WHERE reason IN ('used_free', 'used_package', 'used_count_pack', 'charged') GROUP BY subscription) "
+     "GROUP BY subscription), posted AS (SELECT subscription, sum(free_points + billable_points) AS points "
+     "FROM settlements GROUP BY subscription) "
      "SELECT count(*) FROM metered m LEFT JOIN posted p USING (subscription) WHERE m.points <> coalesce(p.points, 0)",
      "SELECT 0"},
     {"points_unmetered", "SELECT coalesce(sum(unmetered_points), 0) FROM settlements",
-     "SELECT coalesce(sum(points), 0) FROM point_transfers WHERE reason = 'unmetered'"},
+     "SELECT coalesce(sum(points), 0) FROM point_ledger WHERE reason = 'unmetered'"},
+    {"points_granted_off_from_subscriptions",  // what a plan of `once` grants, and grants again in each period
+     "SELECT count(*) FROM subscriptions s WHERE s.free_points_granted > 0 AND NOT EXISTS (SELECT 1 "
+     "FROM point_transfers t WHERE t.subscription = s.number AND t.reason = 'granted')",
+     "SELECT 0"},
     {"package_points_left_off",
      "WITH used AS (SELECT item, sum(points) AS points FROM settlement_parts WHERE paid_from = 2 GROUP BY item) "
      "SELECT count(*) FROM packages p LEFT JOIN used u ON u.item = p.id WHERE p.points_left <> "
-     "p.points - coalesce(u.points, 0) OR p.points_left <> coalesce((SELECT credits - debits "
-     "FROM point_balances WHERE point_account = 'package:' || p.id), 0)",
+     "p.points - coalesce(u.points, 0) OR p.points <> coalesce((SELECT sum(t.points) FROM point_transfers t "
+     "WHERE t.subscription = p.subscription AND t.reason = 'bought' AND t.credit = 'package:' || p.id), 0)",
      "SELECT 0"},
     {"count_pack_calls_left_off",
      "WITH used AS (SELECT item, sum(calls) AS calls FROM settlement_parts WHERE paid_from = 3 GROUP BY item) "
      "SELECT count(*) FROM count_packs p LEFT JOIN used u ON u.item = p.id "
      "WHERE p.calls_left <> p.calls - coalesce(u.calls, 0)",
      "SELECT 0"},
-    {"month_points_off_from_settlements",
-     "WITH sums AS (SELECT subscription, month, sum(month_points_after - month_points_before) AS points "
-     "FROM settlements GROUP BY subscription, month) SELECT count(*) FROM sums LEFT JOIN month_points m "
-     "USING (subscription, month) WHERE sums.points <> coalesce(m.points, 0)",
+    {"month_points_off_from_settlements",  // a Beijing month begins 8 hours before that of UTC
+     "WITH sums AS (SELECT CAST(strftime('%Y', (hour + 8) * 3600, 'unixepoch') AS INTEGER) * 12 + "
+     "CAST(strftime('%m', (hour + 8) * 3600, 'unixepoch') AS INTEGER) - 1 AS month, subscription, "
+     "sum(month_points_after - month_points_before) AS tier, sum(free_points) AS free, "
+     "sum(billable_points) AS billable, sum(unmetered_points) AS unmetered FROM settlements GROUP BY 1, 2) "
+     "SELECT count(*) FROM sums LEFT JOIN subscription_months m USING (month, subscription) "
+     "WHERE (sums.tier, sums.free, sums.billable, sums.unmetered) IS NOT "
+     "(m.tier_points, m.free_points, m.billable_points, m.unmetered_points)",
      "SELECT 0"},
 };
 
@@ -153,6 +163,7 @@ std::vector<Invariant> SqliteStore::audit(const std::vector<std::string>& grante
     query.step();
     return query.integer();
   };
+  write_ledger();
   std::vector<Invariant> invariants;
   for (const auto& check : kChecks) invariants.push_back(compared(check.name, sum(check.left), sum(check.right)));
   invariants.push_back(compared("usage_hours_off_from_reports", sum(kHoursOff), 0));

@@ -57,16 +57,20 @@ std::vector<Store::NotificationRow> read_notifications(Query& query) {
   "delivered_at, last_error FROM notifications "
 }  // namespace
 
+// Hours are found by usage: settlements of one subscription are far apart.
 std::vector<BillPartRow> SqliteStore::bill_parts(std::string_view account, Month month) {
-  Query query(prepared("SELECT t.id, t.subscription, t.revision, s.service, t.hour, t.at, " PART_COLUMNS
-                       " FROM settlements t JOIN settlement_parts p ON p.settlement = t.id "
-                       "JOIN subscriptions s ON s.number = t.subscription "
-                       "WHERE t.account = ? AND t.month = ? ORDER BY t.id, p.part"));
-  query.bind(account, month);
+  Query query(prepared(
+      "SELECT t.first_transfer, t.transfers, t.subscription, t.revision, s.service, t.hour, t.at, " PART_COLUMNS
+      " FROM subscriptions s CROSS JOIN usage_hours u ON u.subscription = s.number AND u.hour >= ?2 AND u.hour < ?3 "
+      "CROSS JOIN settlements t ON t.hour = u.hour AND t.subscription = u.subscription "
+      "CROSS JOIN settlement_parts p ON p.hour = t.hour AND p.subscription = t.subscription "
+      "AND p.revision = t.revision WHERE s.account = ?1 ORDER BY t.at, t.hour, s.service, t.revision, p.part"));
+  query.bind(account, hour_of(begin_of(month)), hour_of(begin_of(next(month))));
   std::vector<BillPartRow> rows;
   while (query.step()) {
     BillPartRow row;
-    row.settlement = query.integer();
+    row.first_transfer = query.integer();
+    row.transfers = query.integer();
     row.subscription = static_cast<std::uint32_t>(query.integer());
     row.revision = static_cast<std::int32_t>(query.integer());
     row.service = query.text();
@@ -74,20 +78,6 @@ std::vector<BillPartRow> SqliteStore::bill_parts(std::string_view account, Month
     row.at = query.time();
     row.part = read_part(query);
     rows.push_back(std::move(row));
-  }
-  return rows;
-}
-
-std::vector<std::pair<std::int64_t, std::int64_t>> SqliteStore::bill_transfers(std::string_view account, Month month) {
-  Query query(
-      prepared("SELECT s.id, t.id FROM settlements s JOIN transfers t ON t.reason = 'usage' "
-               "AND t.reference = s.subscription || '/' || s.hour || '/' || s.revision "
-               "WHERE s.account = ? AND s.month = ? AND s.amount > 0 ORDER BY s.id, t.id"));
-  query.bind(account, month);
-  std::vector<std::pair<std::int64_t, std::int64_t>> rows;
-  while (query.step()) {
-    const std::int64_t settlement = query.integer();
-    rows.emplace_back(settlement, query.integer());
   }
   return rows;
 }
@@ -116,13 +106,15 @@ std::vector<PurchaseRow> SqliteStore::purchases(std::string_view account, WallTi
 }
 
 std::optional<Transfer> SqliteStore::find_transfer(std::string_view account, std::int64_t id) {
+  write_ledger();
   Query query(prepared(TRANSFER_COLUMNS "WHERE id = ? AND account = ?"));
   if (!query.bind(id, account).step()) return std::nullopt;
   return read_transfer(query);
 }
 
 std::vector<Transfer> SqliteStore::transfers_of(std::string_view reason, std::string_view reference) {
-  Query query(prepared(TRANSFER_COLUMNS "WHERE reason = ? AND reference = ? ORDER BY id"));
+  write_ledger();
+  Query query(prepared(TRANSFER_COLUMNS "WHERE reason = ? AND reference = ? AND reason <> 'usage' ORDER BY id"));
   query.bind(reason, reference);
   std::vector<Transfer> rows;
   while (query.step()) rows.push_back(read_transfer(query));
@@ -130,17 +122,19 @@ std::vector<Transfer> SqliteStore::transfers_of(std::string_view reason, std::st
 }
 
 std::optional<Settlement> SqliteStore::find_settlement(const SettlementKey& key) {
+  write_ledger();
   Settlement settlement;
-  std::int64_t id = 0;
+  std::int64_t first = 0;
+  std::int64_t transfers = 0;
   {
     Query query(
-        prepared("SELECT t.id, t.account, s.service, t.at, t.plan, t.free_points, t.billable_points, "
-                 "t.calls_unmetered, t.unmetered_points, t.month_points_before, t.month_points_after, t.amount "
-                 "FROM settlements t "
-                 "JOIN subscriptions s ON s.number = t.subscription "
-                 "WHERE t.subscription = ? AND t.hour = ? AND t.revision = ?"));
-    if (!query.bind(key.subscription, key.hour, key.revision).step()) return std::nullopt;
-    id = query.integer();
+        prepared("SELECT t.first_transfer, t.transfers, s.account, s.service, t.at, t.plan, t.free_points, "
+                 "t.billable_points, t.calls_unmetered, t.unmetered_points, t.month_points_before, "
+                 "t.month_points_after, t.amount FROM settlements t JOIN subscriptions s ON s.number = t.subscription "
+                 "WHERE t.hour = ? AND t.subscription = ? AND t.revision = ?"));
+    if (!query.bind(key.hour, key.subscription, key.revision).step()) return std::nullopt;
+    first = query.integer();
+    transfers = query.integer();
     settlement.account = query.text();
     settlement.service = query.text();
     settlement.hour = key.hour;
@@ -155,9 +149,13 @@ std::optional<Settlement> SqliteStore::find_settlement(const SettlementKey& key)
     settlement.month_points_after = Points(query.integer());
     settlement.amount = MicroYuan(query.integer());
   }
-  Query parts(prepared("SELECT " PART_COLUMNS " FROM settlement_parts p WHERE p.settlement = ? ORDER BY p.part"));
-  parts.bind(id);
+  Query parts(prepared("SELECT " PART_COLUMNS " FROM settlement_parts p WHERE p.hour = ? AND p.subscription = ? "
+                       "AND p.revision = ? ORDER BY p.part"));
+  parts.bind(key.hour, key.subscription, key.revision);
   while (parts.step()) settlement.parts.push_back(read_part(parts));
+  Query paid(prepared(TRANSFER_COLUMNS "WHERE id >= ? AND id < ? ORDER BY id"));
+  paid.bind(first, first + transfers);
+  while (paid.step()) settlement.transfers.push_back(read_transfer(paid));
   return settlement;
 }
 

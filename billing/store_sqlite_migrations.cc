@@ -9,7 +9,7 @@
 namespace tollgate::billing {
 namespace {
 
-constexpr std::array kSteps = {&kSchemaCore, &kSchemaSettlement};  // step i brings version i to i + 1
+constexpr std::array kSteps = {&kSchemaCore, &kSchemaSettlement, &kSchemaBooks};  // step i brings version i to i + 1
 
 std::int64_t version_of(SQLite::Database& database) {
   SQLite::Statement query(database, "SELECT max(version) FROM schema_version");

@@ -11,6 +11,7 @@ namespace tollgate::billing {
 // The steps, each the whole of what one version adds.
 extern const char* const kSchemaCore;
 extern const char* const kSchemaSettlement;
+extern const char* const kSchemaBooks;
 
 // Runs the steps that `database` has not had yet, all in one transaction. schema_too_new: a newer program made it;
 // nothing was touched. Throws SQLite::Exception where the database fails.

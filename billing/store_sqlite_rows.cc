@@ -94,6 +94,7 @@ std::int64_t SqliteStore::count_accounts() {
 }
 
 std::int64_t SqliteStore::count_accounts_in_debt() {
+  write_ledger();
   // ';' follows ':' in ASCII: the range is every name that begins with "cash:".
   Query query(
       prepared("SELECT count(*) FROM balances WHERE ledger_account >= 'cash:' AND ledger_account < 'cash;' "
@@ -103,12 +104,14 @@ std::int64_t SqliteStore::count_accounts_in_debt() {
 }
 
 bool SqliteStore::has_history() {
+  write_ledger();
   Query query(prepared("SELECT EXISTS (SELECT 1 FROM transfers) OR EXISTS (SELECT 1 FROM usage_hours)"));
   query.step();
   return query.integer() != 0;
 }
 
 MicroYuan SqliteStore::imbalance() {
+  write_ledger();
   Query query(prepared("SELECT coalesce(sum(debits - credits), 0) FROM balances"));
   query.step();
   return MicroYuan(query.integer());

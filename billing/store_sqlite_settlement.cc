@@ -1,20 +1,11 @@
 // Settlements, tier positions, charges and the points ledger in SQLite.
+#include <algorithm>
+#include <tuple>
+
+#include "base/check.h"
 #include "billing/store_sqlite.h"
 
 namespace tollgate::billing {
-namespace {
-std::vector<OpenUsage> read_open_usage(Query& query) {
-  std::vector<OpenUsage> rows;
-  while (query.step()) {
-    OpenUsage row;
-    row.account = query.text();
-    row.subscription = static_cast<std::uint32_t>(query.integer());
-    row.hour = Hour{static_cast<std::int32_t>(query.integer())};
-    rows.push_back(std::move(row));
-  }
-  return rows;
-}
-}  // namespace
 
 std::optional<WallTime> SqliteStore::due_through() {
   Query query(prepared("SELECT at FROM due_through WHERE id = 1"));
@@ -39,85 +30,117 @@ std::optional<Hour> SqliteStore::oldest_open_hour() {
   return Hour{static_cast<std::int32_t>(query.integer())};
 }
 
-std::vector<OpenUsage> SqliteStore::open_usage(Hour before) {
+std::vector<HourKey> SqliteStore::open_hours(Hour before, HourKey after, int limit) {
   Query query(
-      prepared("SELECT s.account, u.subscription, u.hour FROM usage_hours u "
-               "JOIN subscriptions s ON s.number = u.subscription "
-               "WHERE u.open = 1 AND u.hour < ? ORDER BY s.account, u.hour, s.service"));
-  return read_open_usage(query.bind(before));
+      prepared("SELECT hour, subscription FROM usage_hours WHERE open = 1 AND hour < ? "
+               "AND (hour, subscription) > (?, ?) ORDER BY hour, subscription LIMIT ?"));
+  query.bind(before, after.hour, after.subscription, limit);
+  std::vector<HourKey> keys;
+  while (query.step()) {
+    const Hour hour{static_cast<std::int32_t>(query.integer())};
+    keys.push_back({hour, static_cast<std::uint32_t>(query.integer())});
+  }
+  return keys;
 }
 
-// '+' keeps SQLite from the index of all open hours: one account has few, found by its subscriptions.
-std::vector<OpenUsage> SqliteStore::open_usage_of(std::string_view account, Hour until) {
-  Query query(
-      prepared("SELECT s.account, u.subscription, u.hour FROM subscriptions s "
-               "CROSS JOIN usage_hours u ON u.subscription = s.number WHERE s.account = ?1 AND +u.open = 1 "
-               "AND u.hour >= (SELECT min(hour) FROM usage_hours WHERE open = 1) AND u.hour <= ?2 "
-               "ORDER BY u.hour, s.service"));
-  return read_open_usage(query.bind(account, until));
+std::string SqliteStore::account_of(std::uint32_t subscription) {
+  Query query(prepared("SELECT account FROM subscriptions WHERE number = ?"));
+  TOLLGATE_CHECK(query.bind(subscription).step());
+  return query.text();
 }
 
-std::optional<UnsettledRow> SqliteStore::unsettled(std::uint32_t subscription, Hour hour) {
+// '+' keeps SQLite from the index of all open hours: one account has few, found by its subscriptions, which come by
+// service from their index.
+std::vector<OpenUsage> SqliteStore::open_usage_of(std::string_view account, Hour until, Month month) {
   Query query(
-      prepared("SELECT calls_succeeded, calls_failed, calls_unmetered, free_points, billable_points, "
-               "settled_free, settled_billable, settled_unmetered, revision "
-               "FROM usage_hours WHERE subscription = ? AND hour = ?"));
-  if (!query.bind(subscription, hour).step()) return std::nullopt;
-  UnsettledRow row;
-  row.totals.calls_succeeded = query.integer();
-  row.totals.calls_failed = query.integer();
-  row.totals.calls_unmetered = query.integer();
-  row.totals.free_points = Points(query.integer());
-  row.totals.billable_points = Points(query.integer());
-  row.settled_free = Points(query.integer());
-  row.settled_billable = Points(query.integer());
-  row.settled_unmetered = query.integer();
-  row.revision = static_cast<std::int32_t>(query.integer());
-  return row;
+      prepared("SELECT u.hour, s.number, s.service, s.plan, coalesce(v.model, ''), s.call_remainder, "
+               "EXISTS (SELECT 1 FROM migrations g WHERE g.subscription = s.number), "
+               "EXISTS (SELECT 1 FROM packages p WHERE p.subscription = s.number), "
+               "EXISTS (SELECT 1 FROM count_packs c WHERE c.subscription = s.number), coalesce(m.tier_points, 0), "
+               "u.free_points - u.settled_free, u.billable_points - u.settled_billable, "
+               "u.calls_unmetered - u.settled_unmetered, u.revision FROM subscriptions s "
+               "CROSS JOIN usage_hours u ON u.subscription = s.number LEFT JOIN services v ON v.id = s.service "
+               "LEFT JOIN subscription_months m ON m.month = ?3 AND m.subscription = s.number "
+               "WHERE s.account = ?1 AND +u.open = 1 "
+               "AND u.hour >= (SELECT min(hour) FROM usage_hours WHERE open = 1) AND u.hour <= ?2"));
+  query.bind(account, until, month);
+  std::vector<OpenUsage> rows;
+  while (query.step()) {
+    OpenUsage row;
+    row.key.hour = Hour{static_cast<std::int32_t>(query.integer())};
+    row.key.subscription = static_cast<std::uint32_t>(query.integer());
+    row.service = query.text();
+    row.plan = query.text();
+    row.model = query.text();
+    row.call_remainder = query.integer();
+    row.migrated = query.integer() != 0;
+    row.has_packages = query.integer() != 0;
+    row.has_count_packs = query.integer() != 0;
+    row.month_points = Points(query.integer());
+    row.free_points = Points(query.integer());
+    row.billable_points = Points(query.integer());
+    row.calls_unmetered = query.integer();
+    row.revision = static_cast<std::int32_t>(query.integer());
+    rows.push_back(std::move(row));
+  }
+  const auto by_hour = [](const OpenUsage& a, const OpenUsage& b) {
+    return std::tie(a.key.hour, a.service) < std::tie(b.key.hour, b.service);
+  };
+  if (!std::ranges::is_sorted(rows, by_hour)) std::ranges::sort(rows, by_hour);
+  return rows;
 }
 
-void SqliteStore::close_usage(std::uint32_t subscription, Hour hour) {
+void SqliteStore::mark_settled(const Settlement& settlement, std::uint32_t subscription) {
   Query query(
-      prepared("UPDATE usage_hours SET settled_free = free_points, settled_billable = billable_points, "
-               "settled_unmetered = calls_unmetered, revision = revision + 1, open = 0 "
-               "WHERE subscription = ? AND hour = ?"));
-  query.bind(subscription, hour).exec();
-}
-
-std::int64_t SqliteStore::insert_settlement(const Settlement& settlement, std::uint32_t subscription) {
-  Query query(prepared(
-      "INSERT INTO settlements (subscription, hour, revision, at, account, month, plan, free_points, billable_points, "
-      "calls_unmetered, unmetered_points, month_points_before, month_points_after, amount) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+      prepared("UPDATE usage_hours SET settled_free = settled_free + ?3, settled_billable = settled_billable + ?4, "
+               "settled_unmetered = settled_unmetered + ?5, revision = ?6, "
+               "open = settled_free + ?3 < free_points OR settled_billable + ?4 < billable_points "
+               "OR settled_unmetered + ?5 < calls_unmetered WHERE subscription = ?1 AND hour = ?2"));
   query
-      .bind(subscription, settlement.hour, settlement.revision, settlement.at, settlement.account,
-            month_of(settlement.hour), settlement.plan, settlement.free_points, settlement.billable_points,
-            settlement.calls_unmetered, settlement.unmetered_points, settlement.month_points_before,
-            settlement.month_points_after, settlement.amount)
+      .bind(subscription, settlement.hour, settlement.free_points, settlement.billable_points,
+            settlement.calls_unmetered, settlement.revision)
       .exec();
-  return database_.getLastInsertRowid();
 }
 
-void SqliteStore::insert_part(std::int64_t settlement, int number, const SettlementPart& part) {
+void SqliteStore::insert_settlement(const Settlement& settlement, std::uint32_t subscription,
+                                    std::int64_t first_transfer, std::int64_t transfers) {
   Query query(
-      prepared("INSERT INTO settlement_parts (settlement, part, paid_from, item, points, calls, unit_price, "
-               "amount) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
+      prepared("INSERT INTO settlements (hour, subscription, revision, at, plan, free_points, billable_points, "
+               "calls_unmetered, unmetered_points, month_points_before, month_points_after, amount, first_transfer, "
+               "transfers) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
   query
-      .bind(settlement, number, static_cast<std::int32_t>(part.paid_from), part.item, part.points, part.calls,
-            part.unit_price, part.amount)
+      .bind(settlement.hour, subscription, settlement.revision, settlement.at, settlement.plan, settlement.free_points,
+            settlement.billable_points, settlement.calls_unmetered, settlement.unmetered_points,
+            settlement.month_points_before, settlement.month_points_after, settlement.amount, first_transfer, transfers)
       .exec();
+  std::int32_t number = 0;
+  for (const auto& part : settlement.parts) {
+    Query insert(
+        prepared("INSERT INTO settlement_parts (hour, subscription, revision, part, paid_from, item, points, calls, "
+                 "unit_price, amount) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+    insert
+        .bind(settlement.hour, subscription, settlement.revision, number++, static_cast<std::int32_t>(part.paid_from),
+              part.item, part.points, part.calls, part.unit_price, part.amount)
+        .exec();
+  }
 }
 
 Points SqliteStore::month_points(std::uint32_t subscription, Month month) {
-  Query query(prepared("SELECT points FROM month_points WHERE subscription = ? AND month = ?"));
-  return query.bind(subscription, month).step() ? Points(query.integer()) : Points();
+  Query query(prepared("SELECT tier_points FROM subscription_months WHERE month = ? AND subscription = ?"));
+  return query.bind(month, subscription).step() ? Points(query.integer()) : Points();
 }
 
-void SqliteStore::add_month_points(std::uint32_t subscription, Month month, Points points) {
+void SqliteStore::add_to_month(const Settlement& settlement, std::uint32_t subscription) {
   Query query(
-      prepared("INSERT INTO month_points (subscription, month, points) VALUES (?, ?, ?) "
-               "ON CONFLICT DO UPDATE SET points = points + excluded.points"));
-  query.bind(subscription, month, points).exec();
+      prepared("INSERT INTO subscription_months (month, subscription, tier_points, free_points, billable_points, "
+               "unmetered_points) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+               "tier_points = tier_points + excluded.tier_points, free_points = free_points + excluded.free_points, "
+               "billable_points = billable_points + excluded.billable_points, "
+               "unmetered_points = unmetered_points + excluded.unmetered_points"));
+  query
+      .bind(month_of(settlement.hour), subscription, settlement.month_points_after - settlement.month_points_before,
+            settlement.free_points, settlement.billable_points, settlement.unmetered_points)
+      .exec();
 }
 
 void SqliteStore::set_call_remainder(std::uint32_t subscription, std::int64_t points) {
@@ -126,6 +149,7 @@ void SqliteStore::set_call_remainder(std::uint32_t subscription, std::int64_t po
 }
 
 std::vector<VoucherRow> SqliteStore::vouchers_left(std::string_view account, WallTime now) {
+  if (voucher_moved_) write_ledger();
   Query query(
       prepared("SELECT d.id, b.credits - b.debits FROM deposits d "
                "JOIN balances b ON b.ledger_account = 'voucher:' || d.id WHERE d.account = ? AND d.kind = 'voucher' "
@@ -181,9 +205,17 @@ void SqliteStore::post_points(const PointTransfer& transfer) {
       .exec();
 }
 
-Points SqliteStore::point_balance(std::string_view point_account) {
-  Query query(prepared("SELECT credits - debits FROM point_balances WHERE point_account = ?"));
-  return query.bind(point_account).step() ? Points(query.integer()) : Points();
+// From month to month by the key, since one subscription's months are far apart.
+Points SqliteStore::free_points_balance(std::uint32_t subscription) {
+  Query query(
+      prepared("WITH RECURSIVE months (month) AS (SELECT min(month) FROM subscription_months "
+               "UNION ALL SELECT (SELECT min(n.month) FROM subscription_months n WHERE n.month > months.month) "
+               "FROM months WHERE months.month IS NOT NULL) "
+               "SELECT (SELECT coalesce(sum(iif(reason = 'granted', points, -points)), 0) FROM point_transfers "
+               "WHERE subscription = ?1 AND reason <> 'bought') - (SELECT coalesce(sum(s.free_points), 0) FROM months "
+               "CROSS JOIN subscription_months s ON s.month = months.month AND s.subscription = ?1)"));
+  query.bind(subscription).step();
+  return Points(query.integer());
 }
 
 }  // namespace tollgate::billing

@@ -60,6 +60,28 @@ void SqliteStore::add_usage(std::uint32_t subscription, Hour hour, const meter::
   used.bind(subscription, increase.free_points).exec();
 }
 
+HourUsage SqliteStore::hour_usage(std::uint32_t subscription, Hour hour) {
+  Query query(prepared("SELECT " TOTALS ", settled_billable FROM usage_hours WHERE subscription = ? AND hour = ?"));
+  HourUsage usage;
+  if (!query.bind(subscription, hour).step()) return usage;
+  usage.totals = read_totals(query);
+  usage.settled_billable = Points(query.integer());
+  return usage;
+}
+
+UsageSums SqliteStore::usage_sums() {
+  Query query(
+      prepared("SELECT coalesce(sum(free_points + billable_points), 0), "
+               "coalesce(sum(billable_points - settled_billable), 0), coalesce(sum(calls_unmetered), 0) "
+               "FROM usage_hours"));
+  query.step();
+  UsageSums sums;
+  sums.metered = Points(query.integer());
+  sums.unsettled = Points(query.integer());
+  sums.calls_unmetered = query.integer();
+  return sums;
+}
+
 Points SqliteStore::free_points_used(std::uint32_t subscription, Hour from, Hour to) {
   Query query(
       prepared("SELECT coalesce(sum(free_points), 0) FROM usage_hours "

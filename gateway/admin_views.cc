@@ -199,6 +199,7 @@ json::object view(const billing::Plan& plan) {
   auto& quota = out["free_quota"].emplace_object();
   quota["points"] = plan.free_quota.count();
   quota["period"] = name_of(plan.free_quota_period);
+  out["arrears_check"] = plan.arrears_check == billing::ArrearsCheck::realtime ? "realtime" : "hourly";
   out["sold_until"] = time_or_null(plan.sold_until);
   auto& tiers = out["tiers"].emplace_array();
   for (const auto& tier : plan.tiers) {

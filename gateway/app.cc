@@ -132,9 +132,12 @@ std::string Serve::not_ready_because() {
 void Serve::collect_usage() {
   Hour oldest = hour_of(plane_->clock.now());
   for (const auto& worker : workers_) oldest = std::min(oldest, worker->latest_hour());
+  const std::int64_t begun = steady_now().time_since_epoch().count();
   const auto collected = collector_->collect(oldest);
   unacknowledged_points_.store(collector_->unacknowledged().count(), std::memory_order_relaxed);
-  if (!collected) {
+  if (collected) {
+    last_merge_ns_.store(begun, std::memory_order_relaxed);
+  } else {
     collect_failures_.fetch_add(1, std::memory_order_relaxed);
     spdlog::error("usage is kept in the journal, the store did not take it: {}", collected.error().message);
   }

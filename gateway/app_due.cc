@@ -80,9 +80,10 @@ void Serve::run_due_slice(WallTime now) {
 }
 
 void Serve::end_of_due(const billing::DueRun& run) {
+  if (run.hours > 0) settlement_put_off_.store(run.failures, std::memory_order_relaxed);
   if (run.failures > 0) {
-    spdlog::error("settlement: {} accounts were put off to the next hour, the last because: {}", run.failures,
-                  run.failure);
+    spdlog::error("settlement: {} hours of subscriptions were put off to the next boundary, the last because: {}",
+                  run.failures, run.failure);
   } else {
     const auto now = std::chrono::floor<std::chrono::seconds>(plane_->clock.now().time_since_epoch());
     settlement_last_success_.store(now.count(), std::memory_order_relaxed);

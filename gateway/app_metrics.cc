@@ -43,6 +43,10 @@ void Serve::add_metrics() {
   });
   gauge("usage_unacknowledged_points", "Points counted that the billing core has not taken yet.",
         [this] { return value_of(unacknowledged_points_); });
+  gauge("usage_merge_age_seconds", "Age of the oldest usage that the billing core may not have taken yet.", [this] {
+    const std::int64_t last = last_merge_ns_.load(std::memory_order_relaxed);
+    return last == 0 ? 0 : static_cast<double>(steady_now().time_since_epoch().count() - last) / 1e9;
+  });
   counter("usage_report_failures_total", "Rounds in which the billing core did not take the usage.",
           [this] { return value_of(collect_failures_); });
   constexpr const char* accounts_help = "Accounts, by state.";
@@ -52,8 +56,10 @@ void Serve::add_metrics() {
         "Debits less credits of the whole ledger, in micro-yuan: anything but 0 is a broken ledger.",
         [this] { return value_of(ledger_imbalance_); });
   gauge("settlement_last_success_timestamp_seconds",
-        "When settlement last ended with no account put off, in seconds since 1970; 0: not yet.",
+        "When settlement last ended with nothing put off, in seconds since 1970; 0: not yet.",
         [this] { return value_of(settlement_last_success_); });
+  gauge("settlement_put_off", "Hours of subscriptions that the last settlement could not settle; the log says why.",
+        [this] { return value_of(settlement_put_off_); });
   gauge("settlement_lag_hours", "Ended hours from the oldest one with usage that is not settled; 0: all is settled.",
         [this] { return value_of(settlement_lag_hours_); });
   for (std::size_t i = 0; i < Outbox::kKinds; ++i) {

@@ -117,6 +117,7 @@ class Serve final : public Traffic {
   std::atomic<std::int64_t> collect_interval_ms_;  // written by a reload on the main thread
   std::atomic<std::int64_t> sync_interval_ms_;     // the same
   std::atomic<std::int64_t> last_sync_ns_{0};
+  std::atomic<std::int64_t> last_merge_ns_{0};
   std::atomic<std::int64_t> unacknowledged_points_{0};
   std::atomic<std::int64_t> collect_failures_{0};
   std::atomic<std::int64_t> accounts_active_{0};
@@ -124,6 +125,7 @@ class Serve final : public Traffic {
   std::atomic<std::int64_t> ledger_imbalance_{0};
   std::atomic<std::int64_t> settlement_last_success_{0};  // unix seconds
   std::atomic<std::int64_t> settlement_lag_hours_{0};
+  std::atomic<std::int64_t> settlement_put_off_{0};
   std::atomic<std::int64_t> reloads_good_{0};
   std::atomic<std::int64_t> reloads_bad_{0};
 };

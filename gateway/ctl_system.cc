@@ -36,7 +36,8 @@ int show_catalog(CtlSession& session) {
   }
   session.show_items(catalog->at("models").as_array(), {"name", "title", "direction", "points", "class"});
   fmt::print("\n");
-  return session.show_items(catalog->at("plans").as_array(), {"id", "title", "free_quota.points", "free_quota.period"});
+  return session.show_items(catalog->at("plans").as_array(),
+                            {"id", "title", "free_quota.points", "free_quota.period", "arrears_check"});
 }
 
 int show_audit(CtlSession& session) {

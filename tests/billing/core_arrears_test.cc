@@ -158,6 +158,8 @@ TEST_F(CoreGuard, TheRealtimeGuardActsBeforeTheHourEndsAndADepositLiftsIt) {
   use("detect", "2021-08-25T10:00:00+08:00", 10'001);
   EXPECT_EQ(subscription("detect").state, SubscriptionState::arrears);
   EXPECT_EQ(sink.subscriptions.back().state, SubscriptionState::arrears);
+  EXPECT_EQ(core->account_counts().arrears, 1);  // as the account is shown
+  EXPECT_EQ(core->account_counts().active, 0);
   EXPECT_EQ(cash(), yuan("10"));  // nothing is posted before the hour's settlement
   EXPECT_EQ(core->notifications(std::nullopt, 10)->items.size(), 0u);
   expect_audit_holds();
@@ -169,6 +171,7 @@ TEST_F(CoreGuard, TheRealtimeGuardActsBeforeTheHourEndsAndADepositLiftsIt) {
   use("detect", "2021-08-25T10:00:00+08:00", 12'000);
   run("2021-08-25T11:00:00+08:00");
   EXPECT_EQ(cash(), yuan("-1.999"));
+  EXPECT_EQ(core->account_counts().arrears, 1);
   EXPECT_EQ(core->notifications(std::nullopt, 10)->items.size(), 1u);
   deposit("5");
   EXPECT_EQ(subscription("detect").state, SubscriptionState::paid);

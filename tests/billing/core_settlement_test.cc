@@ -132,6 +132,22 @@ TEST_F(CoreSettlement, LateUsageIsAnAdjustmentUnderItsOwnHourAndMonth) {
   expect_audit_holds();
 }
 
+TEST_F(CoreSettlement, LateUsageAloneStandsInTheTiersOfItsOwnMonth) {
+  subscribe("detect");
+  deposit("10000");
+  use("detect", "2021-08-31T22:00:00+08:00", 1'000'000);
+  run("2021-09-02T10:00:00+08:00");
+  EXPECT_EQ(cash(), yuan("9000"));
+  use("detect", "2021-09-02T10:00:00+08:00", 10'000);
+  run("2021-09-02T11:00:00+08:00");
+  EXPECT_EQ(cash(), yuan("8990"));
+  use("detect", "2021-08-31T22:00:00+08:00", 1'100'000);  // the only usage that is open at the next boundary
+  run("2021-09-02T12:00:00+08:00");
+  EXPECT_EQ(cash(), yuan("8990") - yuan("80"));
+  EXPECT_EQ(subscription("detect").month_points, Points(10'000));
+  expect_audit_holds();
+}
+
 TEST_F(CoreSettlement, AnHourThatHasNotEndedIsNotSettled) {
   subscribe("detect");
   deposit("10");
@@ -241,23 +257,37 @@ TEST_F(CoreSettlement, AYearOfAnAccountsLifeRunsInOneGo) {
   expect_audit_holds();
 }
 
-TEST_F(CoreSettlement, AFaultOfOneAccountPutsItOffAndNoOther) {
+TEST_F(CoreSettlement, AFaultPutsOffItsOwnHoursAndNothingElseOfItsAccountOrOfOthers) {
+  plans.push_back(plans.front());
+  plans.back().id = "gone";
   subscribe("detect");
   deposit("10");
   ASSERT_TRUE(core->put_account("zeta", "Zeta").has_value());
-  ASSERT_TRUE(core->put_subscription("zeta", "detect", true, std::nullopt).has_value());
+  ASSERT_TRUE(core->put_service("other", "sound-classification", "{}").has_value());
+  ASSERT_TRUE(core->put_subscription("zeta", "detect", true, "gone").has_value());
+  ASSERT_TRUE(core->put_subscription("zeta", "other", true, std::nullopt).has_value());
+  ASSERT_TRUE(core->deposit("zeta", yuan("10"), DepositKind::cash, {}).has_value());
+  const Plan gone = plans.back();
+  plans.pop_back();
   const Hour hour = hour_of(clock.now());
   ASSERT_TRUE(core->merge("gw-1", epoch,
-                          {{"zeta", "detect", hour, totals(1, 0, 0, kUsageTotalMax)},
+                          {{"zeta", "detect", hour, totals(1, 0, 0, 5'000)},
+                           {"zeta", "other", hour, totals(1, 0, 0, 2'000)},
                            {"acme", "detect", hour, totals(1, 0, 0, 1'000)}})
                   .has_value());
   const auto done = core->run_due(at("2021-08-25T11:00:00+08:00")).value();
   EXPECT_EQ(done.failures, 1);
-  EXPECT_NE(done.failure.find("zeta"), std::string::npos);
+  EXPECT_EQ(done.settlements, 2);
+  EXPECT_NE(done.failure.find("'zeta'"), std::string::npos) << done.failure;
   EXPECT_EQ(cash(), yuan("9"));
+  EXPECT_EQ(core->account("zeta")->cash, yuan("8"));
   clock.set(at("2021-08-25T12:30:00+08:00"));
   EXPECT_EQ(core->run_due(clock.now())->failures, 1);
   EXPECT_EQ(core->settlement_status()->lag_hours, 2);
+  expect_audit_holds();
+  plans.push_back(gone);
+  EXPECT_EQ(core->run_due(at("2021-08-25T13:00:00+08:00"))->settlements, 1);
+  EXPECT_EQ(core->account("zeta")->cash, yuan("3"));
   expect_audit_holds();
 }
 

@@ -74,8 +74,8 @@ TEST(Rating, WhatNoLedgerCouldHoldHasNoPrice) {
   const Points most(std::numeric_limits<std::int64_t>::max());
   EXPECT_FALSE(price_of_total(dear, most));
   EXPECT_FALSE(charge(dear, Points(1), most));
-  EXPECT_TRUE(rate(dear, Points(), Points(1'000'001)).empty());
-  EXPECT_EQ(price_of_total(dear, Points(1'000'000)), MicroYuan(kPriceMaxMicroYuan));
+  EXPECT_TRUE(rate(dear, Points(), Points(9'000'001)).empty());
+  EXPECT_EQ(price_of_total(dear, Points(9'000'000)), MicroYuan(kPriceMaxMicroYuan));
   EXPECT_FALSE(price_of_calls(most.count(), MicroYuan(2)));
   EXPECT_EQ(price_of_calls(3, MicroYuan(2)), MicroYuan(6));
 }

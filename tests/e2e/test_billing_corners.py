@@ -94,7 +94,6 @@ class Ends(BillingTest):
         settled = self.usage(account, service)["settled"]
         self.assertEqual(self.cash(account) == "10.00", settled == 0, "nothing half done")
 
-    @unittest.expectedFailure     # known: more than 10^15 points of an hour put off all of their account's usage
     def test_the_most_that_can_be_reported(self):
         """What is accepted is settled, if need be in pieces, and keeps nothing else of the account waiting."""
         service, account = self.customer(cash="1000000000.00")
@@ -113,6 +112,23 @@ class Ends(BillingTest):
             self.assertEqual(settled, 2 ** 53)
             charged = (1_000 + 3_200) * 10 ** 6 + (settled - 5_000_000) * 640
         self.assertEqual(micro(self.cash(account)), 10 ** 15 - charged - 10 ** 6)
+
+
+    def test_a_report_that_no_ledger_could_hold_is_refused_whole(self):
+        service, account = self.customer(cash="10.00")
+        other = self.service(DETECTION)
+        self.subscribe(account, other)
+        self.use(account, service, billable=2 ** 53)
+        second = ("gw-second", self.admin.open_epoch("gw-second")["epoch"])
+        row = {"account": account.id, "service": service.id, "hour": written(hour_of(self.now)), "calls_succeeded": 0,
+               "calls_failed": 0, "calls_unmetered": 0, "free_points": 0, "billable_points": 2 ** 53}
+        answer = self.admin.report_usage(*second, [{**row, "service": other.id, "billable_points": 1_000}, row])
+        self.refuse(answer, 422)
+        self.assertEqual((answer["code"], answer["field"]), ("usage_too_large", "totals[1].billable_points"))
+        self.assertEqual(self.usage(account, other)["billable_points"], 0)
+        self.next_hour()
+        self.assertEqual(self.settled(account, service, instant(row["hour"])), 2 ** 53)
+        self.assertEqual(self.gateway.admin.samples()["tollgate_settlement_put_off"], 0)
 
 
 class Moves(BillingTest):
@@ -243,6 +259,16 @@ class RealTimeGuard(BillingTest):
         path.write_text(shipped.replace(f"id: {POINTS}", "id: guarded\narrears_check: realtime"), "utf-8")
         self.more_sets = {"billing.plans": str(path)}
         super().setUp()
+
+    def test_the_plan_says_that_it_watches_and_the_metrics_how_well(self):
+        shown = {plan["id"]: plan["arrears_check"] for plan in self.admin.catalog()["plans"]}
+        self.assertEqual(shown, {"guarded": "realtime"})
+        service, account = self.customer(cash="0.01")
+        self.use(account, service, billable=1_000)
+        self.assertEqual(account.subscription(service)["state"], "arrears")
+        eventually(lambda: self.gateway.admin.samples()['tollgate_accounts{state="arrears"}'] == 1,
+                   "a guarded account counts as it is shown", within=15)
+        eventually(lambda: 0 < self.gateway.admin.samples()["tollgate_usage_merge_age_seconds"] < 5, "usage is merged")
 
     def test_calls_stop_when_the_money_does_and_go_on_when_it_comes(self):
         service, account = self.customer(cash="0.10")         # twenty calls of five points
