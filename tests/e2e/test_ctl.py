@@ -87,6 +87,7 @@ class Ctl(GatewayTest):
     def test_the_catalogue_is_a_table(self):
         out = self.ctl("catalog").stdout
         self.assertIn(FAST, out)
+        self.assertRegex(out, r"points-2021-08-20.*hourly")
         self.assertEqual(len(self.json("catalog")["models"]), 40)
 
     def state(self):
