@@ -72,9 +72,9 @@ class AccessLog {
   bool is_regular_ = false;
   std::vector<std::unique_ptr<Ring>> rings_;
   // The writing thread's own.
-  std::size_t current_ = 0;  // the ring to go on with: a line that was begun is ended before another ring's
-  bool mid_line_ = false;    // what was written last has not ended a line
-  bool torn_ = false;        // and never will: its rest was given up
+  std::size_t current_ = 0;          // the ring to go on with: a line that was begun is ended before another ring's
+  bool mid_line_ = false;            // what was written last has not ended a line
+  bool torn_ = false;                // and never will: its rest was given up
   std::atomic<bool> stop_{false};    // set by the owner, read by the thread; nothing else is published with it
   std::atomic<bool> reopen_{false};  // the same
   std::thread thread_;

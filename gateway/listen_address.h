@@ -1,4 +1,5 @@
-// The addresses that a listener binds: an IP address and a port, as the configuration spells them. It resolves no names.
+// The addresses that a listener binds: an IP address and a port, as the configuration spells them. It resolves no
+// names.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
