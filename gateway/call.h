@@ -6,6 +6,7 @@
 #include <bitset>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "gateway/refusal.h"
@@ -44,6 +45,10 @@ struct Call {
   bool nothing_sent = true;     // the upstream's socket took no byte of it
   bool retry = false;           // to be sent again, on a fresh connection
   bool retried = false;
+  bool replayable = false;                   // all that was sent so far can be sent again:
+  std::string head_copy;                     // if the body did not come whole with the head, which else is still in
+  std::string body_copy;                     // the input, these are the head and the body's bytes until now
+  bool cut = false;                          // by the gateway itself, which ends
   int status = 0;                            // sent to the client
   std::bitset<64> tried;                     // upstreams
   std::size_t upstream_index = kNoUpstream;  // the last one tried

@@ -116,6 +116,11 @@ void Session::skip_blank_line() noexcept {
   }
 }
 
+HeadLimits Session::head_limits() const noexcept {
+  const auto& limits = worker_.config().limits;
+  return {static_cast<std::size_t>(limits.head_fields_max), static_cast<std::size_t>(limits.target_bytes_max)};
+}
+
 // A complete head is parsed; one that is bad or too large gets its reason.
 std::optional<Reason> Session::parse_head(HeadScanner::Result scanned) {
   const auto bytes_max = static_cast<std::size_t>(worker_.config().limits.head_bytes_max);
@@ -124,9 +129,7 @@ std::optional<Reason> Session::parse_head(HeadScanner::Result scanned) {
     const bool in_first_line = in_.view().substr(0, bytes_max).find("\r\n") == std::string_view::npos;
     return in_first_line ? Reason::target_too_long : Reason::head_too_large;
   }
-  const HeadLimits limits{static_cast<std::size_t>(worker_.config().limits.head_fields_max),
-                          static_cast<std::size_t>(worker_.config().limits.target_bytes_max)};
-  const HeadFault fault = request_.parse(in_.view().substr(0, scanner_.bytes()), limits);
+  const HeadFault fault = request_.parse(in_.view().substr(0, scanner_.bytes()), head_limits());
   if (fault != HeadFault::none) return reason_of(fault);
   // The bytes stay where they are until the next read: the head's views remain good.
   in_.consume(scanner_.bytes());

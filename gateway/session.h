@@ -46,6 +46,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   void skip_blank_line() noexcept;
   std::optional<Reason> parse_head(HeadScanner::Result scanned);
   void make_room_for_head();
+  [[nodiscard]] HeadLimits head_limits() const noexcept;
   void begin(Call& call);
   void take_first_body(Call& call);
   std::optional<Reason> decide(Call& call);
@@ -62,6 +63,10 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   Task<error_code> open_connection(UpstreamConnection& connection);
   Task<void> exchange(Call& call);
   Task<void> send_request(Call& call);
+  [[nodiscard]] bool may_be_sent_twice(const Call& call) const noexcept;
+  void keep_for_retry(Call& call);
+  static void keep_for_retry(Call& call, std::string_view piece);
+  bool rewind(Call& call);
   Task<void> upload(Call& call);
   Task<bool> read_body_piece(Call& call, std::string_view& piece);
   void keep_or_drop_upstream(Call& call);

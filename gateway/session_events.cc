@@ -39,6 +39,7 @@ void Session::close_if_idle() noexcept {
 void Session::abandon() noexcept {
   error_code ignored;
   keep_open_ = false;
+  if (call_ != nullptr) call_->cut = true;
   client_gone();
   client_.cancel(ignored);
 }

@@ -2,21 +2,22 @@
 // the body while the answer may already be coming back.
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "gateway/head_writer.h"
 #include "gateway/session.h"
 
 namespace tollgate::gateway {
 namespace {
+constexpr std::size_t kReplayBodyMax = kLargeBlock;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 }  // namespace
 
 Task<void> Session::proxy(Call& call) {
   bool connected = co_await connect(call, false);
   if (connected) co_await exchange(call);
-  if (call.retry) {
-    call.retry = false;
-    call.retried = true;
+  const bool again = call.retry && rewind(call);
+  if (again) {
     connected = co_await connect(call, true);
     if (connected) co_await exchange(call);
   }
@@ -25,6 +26,39 @@ Task<void> Session::proxy(Call& call) {
     close_abruptly_ = true;
   }
   if (!call.answered && !call.client_failed) co_await refuse(call, *call.fault);
+}
+
+bool Session::may_be_sent_twice(const Call& call) const noexcept {
+  return request_.is_idempotent || call.service->config->definition.retry_unsafe;
+}
+
+// While a kept connection may turn out to be dead: what a second try needs. A request that came whole is still in the
+// input buffer; of another one the head and the body so far are copied.
+void Session::keep_for_retry(Call& call) {
+  call.replayable = upstream_->reused && !call.retried && (call.body_done || may_be_sent_twice(call));
+  if (!call.replayable || call.body_done) return;
+  call.head_copy.assign(request_.method.data(), scanner_.bytes());  // the method is its first word
+  call.body_copy = call.first_body;
+}
+
+void Session::keep_for_retry(Call& call, std::string_view piece) {
+  if (!call.replayable) return;
+  call.replayable = call.body_copy.size() + piece.size() <= kReplayBodyMax;
+  if (call.replayable) call.body_copy += piece;
+}
+
+// Back to the begin of the request for the second try. False: it cannot be made any more; the call says why.
+bool Session::rewind(Call& call) {
+  call.retry = false;
+  call.retried = true;
+  call.upload_failed = false;
+  if (!call.replayable && !call.fault) call.fault = Reason::upstream_failed;
+  if (call.fault || call.client_failed) return false;
+  if (!call.head_copy.empty()) {
+    TOLLGATE_CHECK(request_.parse(call.head_copy, head_limits()) == HeadFault::none);  // as it was the first time
+    call.first_body = call.body_copy;
+  }
+  return true;
 }
 
 // Takes an idle connection or opens one, upstream after upstream until one is reached. A failure leaves the fault.
@@ -126,6 +160,7 @@ Task<void> Session::send_request(Call& call) {
   forwarded.trust_forwarded = worker_.config().trust_forwarded;
   out_.clear();
   write_request_head(out_, request_, forwarded);
+  keep_for_retry(call);
 
   std::array<char, 20> size_line;
   Outgoing out;
@@ -168,6 +203,7 @@ Task<void> Session::upload(Call& call) {
     std::string_view piece;
     const bool more = co_await read_body_piece(call, piece);
     if (!more) break;
+    keep_for_retry(call, piece);
     Outgoing out;
     if (chunked && !piece.empty()) out.add(write_chunk_size(size_line, piece.size()));
     out.add(piece);

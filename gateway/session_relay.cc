@@ -32,8 +32,8 @@ Task<void> Session::respond(Call& call) {
   }
   if (!call.body_done) {
     // Answered (or broken) before the request's body had ended: the rest is not wanted and cannot be told from a
-    // next request once we stop reading it, so this connection ends.
-    keep_open_ = false;
+    // next request once we stop reading it, so this connection ends. A second try reads on where this one stopped.
+    if (!call.retry) keep_open_ = false;
     error_code ignored;
     client_.cancel(ignored);
     cancel_upstream();
@@ -42,8 +42,7 @@ Task<void> Session::respond(Call& call) {
 
 // False: there is no final head; the call says why.
 Task<bool> Session::read_response_head(Call& call) {
-  const HeadLimits limits{static_cast<std::size_t>(worker_.config().limits.head_fields_max),
-                          static_cast<std::size_t>(worker_.config().limits.target_bytes_max)};
+  const HeadLimits limits = head_limits();
   const auto bytes_max = static_cast<std::size_t>(worker_.config().limits.head_bytes_max);
   for (int interim = 0; interim <= kInterimMax; ++interim) {
     HeadScanner scanner;
@@ -53,10 +52,8 @@ Task<bool> Session::read_response_head(Call& call) {
       const bool more = co_await read_upstream(call);
       if (!more) {
         // Once, on a connection that had idled and before any byte came back: it was closed under our hands.
-        const bool replayable = call.body_done && request_.content_length == call.first_body.size();
-        const bool safe = request_.is_idempotent || call.service->config->definition.retry_unsafe || call.nothing_sent;
-        call.retry = upstream_->reused && up_.empty() && !call.retried && !upstream_expired_ && !call.client_failed &&
-                     replayable && safe;
+        call.retry = call.replayable && up_.empty() && !upstream_expired_ && !call.client_failed && !call.fault &&
+                     (may_be_sent_twice(call) || call.nothing_sent);
         if (!call.retry) upstream_broke(call, upstream_expired_ ? Reason::upstream_timeout : Reason::upstream_failed);
         co_return false;
       }
@@ -173,7 +170,7 @@ Task<void> Session::relay(Call& call) {
     close_abruptly_ = true;
   }
   call.upstream_done_ns = steady_ns();
-  call.end(call.client_failed ? outcome : meter::Outcome::failed);
+  call.end(call.client_failed && !call.cut ? outcome : meter::Outcome::failed);
 }
 
 }  // namespace tollgate::gateway

@@ -195,14 +195,16 @@ class Drain(GatewayTest):
         gateway.admin.put_subscription("a", "s", False)
         key = gateway.admin.create_key("a")["key"]
         eventually(lambda: wire.call(gateway.port, "/s?quick", key).status == 200, "served")
-        with Connection(gateway.port) as connection:
-            connection.send(wire.request("GET", "/s", gateway.port, key))
-            eventually(lambda: upstream.held == 1, "held")
+        with Connection(gateway.port) as unanswered, Connection(gateway.port) as half:
+            unanswered.send(wire.request("GET", "/s", gateway.port, key))
+            half.send(wire.request("GET", "/s?halfway", gateway.port, key))
+            eventually(lambda: upstream.held == 2, "held")
+            half.read_until(b"half")
             gateway.signal(signal.SIGTERM)
             self.assertEqual(gateway.wait_stopped(), 0)
         gateway.start()
-        usage = gateway.admin.totals("a", "s")
-        self.assertEqual((usage["calls_succeeded"], usage["calls_failed"], usage["free_points"]), (1, 1, 8))
+        usage = gateway.admin.totals("a", "s")  # whom the gateway itself cut off got no whole answer
+        self.assertEqual((usage["calls_succeeded"], usage["calls_failed"], usage["free_points"]), (1, 2, 12))
 
 
 class RunningTraffic(GatewayTest):
