@@ -16,7 +16,7 @@ struct Core::Books {
   std::vector<VoucherRow> vouchers;  // unexpired, in the order in which they pay
   MicroYuan income;                  // from usage, of all accounts
   bool was_in_arrears = false;       // before
-  Points billable;                   // settled
+  bool settled = false;              // anything, billable or not
   MicroYuan amount;                  // charged
   Month month;                       // of the tier positions that were read with the usage
   bool several_hours = false;        // then tier positions and remainders that were read with the usage may be outdated

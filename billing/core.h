@@ -35,6 +35,7 @@ struct ServiceRow;
 struct SubscriptionRow;
 struct HourKey;
 enum class Durability : int;
+enum class CountedBy : int;
 struct OpenUsage;
 struct DueWork;
 struct MigrationRow;
@@ -99,8 +100,9 @@ inline constexpr int kPageItemsMax = 1000;
 
 // What bounds a request; one beyond is a fault that names the field.
 inline constexpr std::size_t kNameBytesMax = 200;
-inline constexpr MicroYuan kDepositMax{1'000'000'000'000'000};      // a billion yuan
-inline constexpr MicroYuan kBalanceMax{1'000'000'000'000'000'000};  // cash and vouchers of one account
+inline constexpr MicroYuan kDepositMax{1'000'000'000'000'000};       // a billion yuan
+inline constexpr MicroYuan kBalanceMax{100'000'000'000'000'000};     // cash and vouchers of one account
+inline constexpr MicroYuan kDepositsMax{1'000'000'000'000'000'000};  // all there ever were in a store, vouchers too
 inline constexpr std::int32_t kPackQpsMax = 10'000;
 inline constexpr int kPacksMax = 1000;  // not yet ended, of one subscription
 inline constexpr std::chrono::hours kPackLengthMax{366 * 24};
@@ -134,7 +136,8 @@ class Core {
   // cursor of a page is opaque. `limit` is cut to 1..kPageItemsMax.
 
   // -- services. `definition` is the operator's JSON, already validated by the gateway. A deleted service is
-  // unknown to every call but usage(), and so are its subscriptions; putting it again brings them back.
+  // unknown to every call but usage(), and so are its subscriptions; putting it again brings them back. Fault of a
+  // put: model_not_priced, a subscription's plan by the call (or the one it moves to) has no price for the new model.
   Result<ServiceRecord> put_service(std::string_view id, std::string_view model, std::string_view definition);
   Result<ServiceRecord> service(std::string_view id);
   Result<Page<ServiceRecord>> services(std::optional<std::string> after, int limit);
@@ -152,7 +155,8 @@ class Core {
   Result<Page<Key>> keys(std::string_view account, std::optional<std::string> after, int limit);
   Result<void> revoke_key(std::string_view account, std::string_view key_id);
 
-  // -- money. `expires_at` only for vouchers.
+  // -- money. `expires_at` only for vouchers. Faults beyond the fields: balance_limit (kBalanceMax), deposits_limit
+  // (kDepositsMax: what there is beside income from usage fits 64 bits with it).
   struct Deposited {
     std::string id;
     Account account;
@@ -303,6 +307,7 @@ class Core {
 
   // -- plans: core_plans.cc
   Result<void> check_pinned_plans();
+  Result<void> check_priced(const ServiceRow& service);  // by all plans of its subscriptions
   void pin(const Plan& plan);
   // `plan` can charge the calls of `service`: it has tiers, or a price per call of the model.
   bool prices(const Plan& plan, const ServiceRow& service) const noexcept;
@@ -367,7 +372,7 @@ class Core {
   Result<void> check_books_hold(const MergeEntry& entry, const meter::UsageTotals& increase, std::size_t index);
   Result<MicroYuan> worth(const SubscriptionRow& row, const Model& model, Hour hour, Points billable);
   // Merges one checked entry; the free points by which it raised what is stored.
-  Points merge_entry(std::string_view gateway, std::uint32_t epoch, const MergeEntry& entry);
+  Points merge_entry(std::string_view gateway, std::uint32_t epoch, const MergeEntry& entry, CountedBy counted_by);
 
   Store& store_;
   const Catalog& catalog_;

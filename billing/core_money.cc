@@ -12,6 +12,7 @@
 namespace tollgate::billing {
 namespace {
 constexpr std::chrono::hours kDay{24};
+constexpr const char* kDeposits = "external:deposits";
 
 // Periods of 24 h that have begun between the two.
 std::int64_t started_days(WallTime from, WallTime to) {
@@ -41,11 +42,16 @@ Result<Core::Deposited> Core::deposit(std::string_view account, MicroYuan amount
     if (before.cash + before.vouchers > kBalanceMax - amount) {
       return conflict("balance_limit", fmt::format("an account holds at most {} yuan", format_yuan(kBalanceMax)));
     }
+    const MicroYuan deposited = -store_.balance(kDeposits);
+    if (deposited > kDepositsMax - amount) {
+      return conflict("deposits_limit", fmt::format("all deposits together are at most {} yuan and were {} yuan",
+                                                    format_yuan(kDepositsMax), format_yuan(deposited)));
+    }
 
     const std::string id = random_id("deposit");
     store_.insert_deposit({id, row->id, kind, amount, expires_at, now});
     const std::string credited = voucher ? "voucher:" + id : cash;
-    store_.post(account, {0, now, "external:deposits", credited, amount, "deposit", id});
+    store_.post(account, {0, now, kDeposits, credited, amount, "deposit", id});
     // A deposit of either kind pays the debt first.
     if (voucher && debt > MicroYuan()) {
       store_.post(account, {0, now, credited, cash, std::min(amount, debt), "debt", id});

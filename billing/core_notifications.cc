@@ -93,7 +93,7 @@ void Core::after_settlement(const Books& books) {
     publish_subscriptions_of(account);
     return;
   }
-  if (books.billable == Points()) return;
+  if (!books.settled) return;
   const Burn burn = burn_of(store_.charges(account, now() - kBurnWindow), now());
   if (burn.charges == MicroYuan()) return;
   MicroYuan money = books.cash;

@@ -49,6 +49,21 @@ bool Core::prices(const Plan& plan, const ServiceRow& service) const noexcept {
   return !plan.by_call() || plan.call_price(service.model) != nullptr;
 }
 
+Result<void> Core::check_priced(const ServiceRow& service) {
+  for (const auto& row : store_.subscriptions_of_service(service.id)) {
+    const auto migration = store_.open_migration(row.number);
+    for (const auto& id : {row.plan, migration ? migration->after : row.plan}) {
+      const Plan* plan = find_plan(id);
+      if (plan == nullptr || prices(*plan, service)) continue;
+      return Fault{FaultKind::conflict, "model_not_priced",
+                   fmt::format("'{}' is subscribed with plan '{}', which has no price for '{}'", service.id, plan->id,
+                               service.model),
+                   "model"};
+    }
+  }
+  return {};
+}
+
 Result<void> Core::check_pinned_plans() {
   for (const auto& [id, text] : store_.pinned_plans()) {
     const Plan* plan = find_plan(id);

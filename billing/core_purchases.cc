@@ -20,6 +20,12 @@ Result<void> Core::check_buyer(const SubscriptionRow& row, MicroYuan price) {
                  fmt::format("the account is in arrears by {} yuan", format_yuan(-balance)),
                  {}};
   }
+  if (guarded_.contains(row.account)) {
+    return Fault{FaultKind::payment_required,
+                 "arrears",
+                 "the account is treated as in arrears: what is metered and not settled yet is more than it holds",
+                 {}};
+  }
   if (balance >= price) return {};
   return Fault{
       FaultKind::payment_required,

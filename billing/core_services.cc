@@ -26,6 +26,9 @@ Result<ServiceRecord> Core::put_service(std::string_view id, std::string_view mo
     }
     const auto before = store_.find_service(id);
     const ServiceRow row{std::string(id), std::string(model), std::string(definition), std::nullopt};
+    if (before && before->model != model) {
+      if (auto checked = check_priced(row); checked.has_error()) return checked.error();
+    }
     store_.put_service(row);
     auto changed = record(row);
     if (changed.has_error()) return changed.error();

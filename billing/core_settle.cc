@@ -188,7 +188,7 @@ void Core::post_settlement(const OpenUsage& usage, const Settlement& settlement,
       store_.set_call_remainder(number, usage.call_remainder);
     }
   }
-  books.billable += settlement.billable_points;
+  books.settled = true;
   books.amount += settlement.amount;
 }
 

@@ -83,7 +83,7 @@ Result<void> Core::check_epoch(std::string_view gateway, std::int64_t epoch) {
                fmt::format("epoch {} was never given out to gateway '{}'", epoch, gateway), "epoch"};
 }
 
-Points Core::merge_entry(std::string_view gateway, std::uint32_t epoch, const MergeEntry& entry) {
+Points Core::merge_entry(std::string_view gateway, std::uint32_t epoch, const MergeEntry& entry, CountedBy counted_by) {
   const UsageSource source{gateway, epoch, entry.subscription, entry.hour};
   const auto stored = store_.find_report(source);
   const UsageTotals before = stored.value_or(UsageTotals{});
@@ -91,7 +91,7 @@ Points Core::merge_entry(std::string_view gateway, std::uint32_t epoch, const Me
   if (after == before) return {};  // most entries of a repeated report; nothing at all is no row either
   store_.put_report(source, after);
   const UsageTotals increase = difference(after, before);
-  store_.add_usage(entry.subscription, entry.hour, increase);
+  store_.add_usage(entry.subscription, entry.hour, increase, counted_by);
   return increase.free_points;
 }
 
@@ -112,7 +112,8 @@ Result<void> Core::merge(const meter::UsageReport& report) {
       known.insert(entry.subscription);
     }
     for (const auto& entry : report.entries) {
-      merge_entry(report.gateway, report.epoch, {entry.subscription, entry.hour, entry.totals});
+      const MergeEntry own{entry.subscription, entry.hour, entry.totals};
+      merge_entry(report.gateway, report.epoch, own, CountedBy::this_gateway);
     }
     check_guards(known);
     return {};
@@ -159,7 +160,7 @@ Result<void> Core::merge(std::string_view gateway, std::int64_t epoch, const std
       const UsageTotals before = stored.value_or(UsageTotals{});
       const UsageTotals increase = difference(larger(before, entry.totals), before);
       if (auto held = check_books_hold(entry, increase, i); held.has_error()) return held.error();
-      const Points points = merge_entry(gateway, static_cast<std::uint32_t>(epoch), entry);
+      const Points points = merge_entry(gateway, static_cast<std::uint32_t>(epoch), entry, CountedBy::others);
       if (points == Points()) continue;
       const auto hours = free_quota_hours(*store_.find_subscription(entry.subscription));
       if (hours && (entry.hour < hours->first || entry.hour >= hours->second)) continue;

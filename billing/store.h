@@ -181,6 +181,10 @@ struct AnswerRow {  // an answer kept for an idempotency key
   WallTime at;
 };
 
+// Who counted the calls of a report. The audit holds only what this gateway counted against what was granted: a report
+// of anybody else is a fact, whatever it says.
+enum class CountedBy : int { this_gateway, others };
+
 // When a commit is on the disk: before it returns, or with the next one that is. After a power cut those in between
 // are undone, the newest first; a dead process loses none.
 enum class Durability : int { at_once, with_next };
@@ -243,7 +247,8 @@ class Store {
   virtual std::optional<meter::UsageTotals> find_report(const UsageSource& source) = 0;
   virtual void put_report(const UsageSource& source, const meter::UsageTotals& totals) = 0;
   // Adds to the sums over all sources: those of the hour, and the free points of the subscription.
-  virtual void add_usage(std::uint32_t subscription, Hour hour, const meter::UsageTotals& increase) = 0;
+  virtual void add_usage(std::uint32_t subscription, Hour hour, const meter::UsageTotals& increase,
+                         CountedBy counted_by) = 0;
   virtual HourUsage hour_usage(std::uint32_t subscription, Hour hour) = 0;
   virtual UsageSums usage_sums() = 0;  // reads all hours: for what is reported once in a lifetime
   virtual Points free_points_used(std::uint32_t subscription, Hour from, Hour to) = 0;  // half-open
@@ -325,8 +330,8 @@ class Store {
   virtual std::optional<AnswerRow> find_answer(std::string_view key) = 0;
   virtual void insert_answer(const AnswerRow& row) = 0;
 
-  // The invariants over all rows, by recomputing them. Free points of plans in `granted_once` must stay within what
-  // was granted.
+  // The invariants over all rows, by recomputing them. What this gateway counted of the free points of plans in
+  // `granted_once` must stay within what was granted.
   virtual std::vector<Invariant> audit(const std::vector<std::string>& granted_once) = 0;
 
   // For tests: called with every statement before it is run, commits too. When it returns true the statement fails as

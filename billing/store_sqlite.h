@@ -130,7 +130,8 @@ class SqliteStore final : public Store {
   bool epoch_exists(std::string_view gateway, std::uint32_t epoch) override;
   std::optional<meter::UsageTotals> find_report(const UsageSource& source) override;
   void put_report(const UsageSource& source, const meter::UsageTotals& totals) override;
-  void add_usage(std::uint32_t subscription, Hour hour, const meter::UsageTotals& increase) override;
+  void add_usage(std::uint32_t subscription, Hour hour, const meter::UsageTotals& increase,
+                 CountedBy counted_by) override;
   HourUsage hour_usage(std::uint32_t subscription, Hour hour) override;
   UsageSums usage_sums() override;
   Points free_points_used(std::uint32_t subscription, Hour from, Hour to) override;

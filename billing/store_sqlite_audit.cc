@@ -12,8 +12,8 @@ struct Check {
 };
 
 constexpr Check kChecks[] = {
-    {"ledger_debits_equal_credits", "SELECT coalesce(sum(debits), 0) FROM balances",
-     "SELECT coalesce(sum(credits), 0) FROM balances"},
+    // One account after the other: the two sums by themselves may be beyond 64 bits.
+    {"ledger_debits_equal_credits", "SELECT coalesce(sum(debits - credits), 0) FROM balances", "SELECT 0"},
     {"ledger_balances_off_from_transfers",
      "WITH sides AS (SELECT debit AS name, amount AS debits, 0 AS credits FROM transfers "
      "UNION ALL SELECT credit, 0, amount FROM transfers), "
@@ -71,6 +71,17 @@ constexpr Check kChecks[] = {
      "SELECT coalesce(sum(calls_succeeded + calls_failed + calls_unmetered), 0) FROM usage_hours"},
     {"free_points_used", "SELECT coalesce(sum(free_points_used), 0) FROM subscriptions",
      "SELECT coalesce(sum(free_points), 0) FROM usage_hours"},
+    {"free_points_used_off_by_subscription",
+     "WITH sums AS (SELECT subscription, sum(free_points) AS points FROM usage_hours GROUP BY subscription) "
+     "SELECT count(*) FROM subscriptions s LEFT JOIN sums u ON u.subscription = s.number "
+     "WHERE s.free_points_used <> coalesce(u.points, 0)",
+     "SELECT 0"},
+    {"usage_transfers_off_from_their_account",  // only the account itself pays, with cash or a voucher that is valid
+     "SELECT count(*) FROM transfers t WHERE t.reason = 'usage' AND (t.credit <> 'income:usage' OR "
+     "(t.debit <> 'cash:' || t.account AND NOT EXISTS (SELECT 1 FROM deposits d WHERE t.debit = 'voucher:' || d.id "
+     "AND d.id = substr(t.debit, 9) AND d.account = t.account AND d.kind = 'voucher' "
+     "AND (d.expires_at IS NULL OR d.expires_at > t.at))))",
+     "SELECT 0"},
     {"usage_charges_equal_transfers", "SELECT coalesce(sum(amount), 0) FROM settlements",
      "SELECT coalesce(sum(amount), 0) FROM transfers WHERE reason = 'usage'"},
     {"usage_transfers_of_settlements", "SELECT coalesce(sum(transfers), 0) FROM settlements",
@@ -103,6 +114,24 @@ constexpr Check kChecks[] = {
      "(free_points, billable_points, calls_unmetered)"},
     {"charges_equal_settlements", "SELECT coalesce(sum(amount), 0) FROM charges",
      "SELECT coalesce(sum(amount), 0) FROM settlements"},
+    {"charges_off_by_account",  // at each boundary: reminders ask for the charges of a week
+     "WITH sums AS (SELECT b.account, s.at, sum(s.amount) AS amount FROM settlements s "
+     "JOIN subscriptions b ON b.number = s.subscription WHERE s.amount > 0 GROUP BY b.account, s.at) "
+     "SELECT (SELECT count(*) FROM charges) - (SELECT count(*) FROM sums) + 2 * (SELECT count(*) FROM sums "
+     "LEFT JOIN charges c USING (account, at) WHERE sums.amount IS NOT c.amount)",
+     "SELECT 0"},
+    // PaidFrom: 0 tier, 1 call, 2 package, 3 count pack.
+    {"parts_off_from_their_price",
+     "SELECT count(*) FROM settlement_parts WHERE CASE paid_from "
+     "WHEN 0 THEN amount <> points * unit_price OR calls <> 0 OR item <> '' "
+     "WHEN 1 THEN amount <> calls * unit_price OR item <> '' "
+     "WHEN 2 THEN amount <> 0 OR unit_price <> 0 OR calls <> 0 OR item = '' "
+     "WHEN 3 THEN amount <> 0 OR unit_price <> 0 OR item = '' ELSE 1 END",
+     "SELECT 0"},
+    {"call_remainders_out_of_bounds",  // less than any call may cost, and only after calls that were charged
+     "SELECT count(*) FROM subscriptions s WHERE s.call_remainder <> 0 AND (s.call_remainder NOT BETWEEN 0 AND 999999 "
+     "OR s.number NOT IN (SELECT subscription FROM settlement_parts WHERE paid_from = 1))",
+     "SELECT 0"},
     // usage = free + package + count pack + charged + unsettled
     {"points_used", "SELECT coalesce(sum(free_points + billable_points), 0) FROM usage_hours",
      "SELECT (SELECT coalesce(sum(points), 0) FROM point_ledger "
@@ -136,9 +165,11 @@ constexpr Check kChecks[] = {
      "CAST(strftime('%m', (hour + 8) * 3600, 'unixepoch') AS INTEGER) - 1 AS month, subscription, "
      "sum(month_points_after - month_points_before) AS tier, sum(free_points) AS free, "
      "sum(billable_points) AS billable, sum(unmetered_points) AS unmetered FROM settlements GROUP BY 1, 2) "
-     "SELECT count(*) FROM sums LEFT JOIN subscription_months m USING (month, subscription) "
+     "SELECT (SELECT count(*) FROM sums LEFT JOIN subscription_months m USING (month, subscription) "
      "WHERE (sums.tier, sums.free, sums.billable, sums.unmetered) IS NOT "
-     "(m.tier_points, m.free_points, m.billable_points, m.unmetered_points)",
+     "(m.tier_points, m.free_points, m.billable_points, m.unmetered_points)) + "
+     "(SELECT count(*) FROM subscription_months m WHERE NOT EXISTS "
+     "(SELECT 1 FROM sums WHERE sums.month = m.month AND sums.subscription = m.subscription))",
      "SELECT 0"},
 };
 
@@ -151,6 +182,13 @@ constexpr const char* kHoursOff =
     "IS NOT (sums.a, sums.b, sums.c, sums.d, sums.e)) + "
     "(SELECT count(*) FROM usage_hours h WHERE NOT EXISTS "
     "(SELECT 1 FROM sums WHERE sums.subscription = h.subscription AND sums.hour = h.hour))";
+
+// Of a plan that grants once; a migration may have left a quota that is no sum of grants.
+constexpr const char* kGrantsOff =
+    "SELECT count(*) FROM subscriptions s WHERE s.plan = ? "
+    "AND NOT EXISTS (SELECT 1 FROM migrations m WHERE m.subscription = s.number) "
+    "AND s.free_points_granted <> (SELECT coalesce(sum(t.points), 0) FROM point_transfers t "
+    "WHERE t.subscription = s.number AND t.reason = 'granted')";
 
 Invariant compared(std::string name, std::int64_t left, std::int64_t right) {
   return {std::move(name), left, right, left == right};
@@ -169,14 +207,19 @@ std::vector<Invariant> SqliteStore::audit(const std::vector<std::string>& grante
   invariants.push_back(compared("usage_hours_off_from_reports", sum(kHoursOff), 0));
 
   std::int64_t over_grant = 0;
+  std::int64_t grants_off = 0;
   for (const auto& plan : granted_once) {
     Query query(
-        prepared("SELECT coalesce(sum(max(free_points_used - free_points_granted, 0)), 0) "
+        prepared("SELECT coalesce(sum(max(free_points_counted - free_points_granted, 0)), 0) "
                  "FROM subscriptions WHERE plan = ?"));
     query.bind(plan).step();
     over_grant += query.integer();
+    Query grants(prepared(kGrantsOff));
+    grants.bind(plan).step();
+    grants_off += grants.integer();
   }
   invariants.push_back(compared("free_points_over_grant", over_grant, 0));
+  invariants.push_back(compared("free_points_granted_off_from_grants", grants_off, 0));
   return invariants;
 }
 

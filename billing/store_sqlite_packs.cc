@@ -89,7 +89,10 @@ void SqliteStore::use_count_pack(std::string_view id, std::int64_t calls) {
 }
 
 void SqliteStore::pin_plan(std::string_view id, std::string_view canonical, WallTime at) {
-  Query query(prepared("INSERT INTO plans (id, canonical, pinned_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"));
+  // Not by ON CONFLICT: a trigger refuses every second row of an id.
+  Query query(
+      prepared("INSERT INTO plans (id, canonical, pinned_at) SELECT ?1, ?2, ?3 "
+               "WHERE NOT EXISTS (SELECT 1 FROM plans WHERE id = ?1)"));
   query.bind(id, canonical, at).exec();
 }
 

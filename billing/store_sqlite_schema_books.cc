@@ -66,6 +66,20 @@ END;
 CREATE TRIGGER settlement_parts_refuse_delete BEFORE DELETE ON settlement_parts BEGIN
   SELECT RAISE(ABORT, 'settlements are immutable');
 END;
+-- INSERT OR REPLACE removes the old row without running delete triggers.
+CREATE TRIGGER settlements_refuse_replace BEFORE INSERT ON settlements
+WHEN EXISTS (SELECT 1 FROM settlements WHERE hour = NEW.hour AND subscription = NEW.subscription
+  AND revision = NEW.revision) BEGIN
+  SELECT RAISE(ABORT, 'settlements are immutable');
+END;
+CREATE TRIGGER settlement_parts_refuse_replace BEFORE INSERT ON settlement_parts
+WHEN EXISTS (SELECT 1 FROM settlement_parts WHERE hour = NEW.hour AND subscription = NEW.subscription
+  AND revision = NEW.revision AND part = NEW.part) BEGIN
+  SELECT RAISE(ABORT, 'settlements are immutable');
+END;
+CREATE TRIGGER plans_refuse_replace BEFORE INSERT ON plans WHEN EXISTS (SELECT 1 FROM plans WHERE id = NEW.id) BEGIN
+  SELECT RAISE(ABORT, 'a plan in use is immutable');
+END;
 
 -- Sums of the settlements of a month: the tier position, and points by kind.
 CREATE TABLE subscription_months (
@@ -85,6 +99,10 @@ INSERT INTO subscription_months
     sum(unmetered_points)
   FROM settlements GROUP BY 1, 2;
 DROP TABLE month_points;
+
+-- Of free_points_used, what this gateway counted itself: that must never be more than was granted.
+ALTER TABLE subscriptions ADD COLUMN free_points_counted INTEGER NOT NULL DEFAULT 0
+  CHECK (free_points_counted BETWEEN 0 AND free_points_used);
 
 -- What moves points beside settlements. Used ones are rows of settlements and of their parts.
 CREATE TABLE new_point_transfers (

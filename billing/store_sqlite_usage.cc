@@ -45,7 +45,8 @@ void SqliteStore::put_report(const UsageSource& source, const meter::UsageTotals
       .exec();
 }
 
-void SqliteStore::add_usage(std::uint32_t subscription, Hour hour, const meter::UsageTotals& increase) {
+void SqliteStore::add_usage(std::uint32_t subscription, Hour hour, const meter::UsageTotals& increase,
+                            CountedBy counted_by) {
   Query sums(prepared("INSERT INTO usage_hours (subscription, hour, " TOTALS ") VALUES (?, ?, ?, ?, ?, ?, ?) "
                       "ON CONFLICT DO UPDATE SET calls_succeeded = calls_succeeded + excluded.calls_succeeded, "
                       "calls_failed = calls_failed + excluded.calls_failed, "
@@ -56,8 +57,11 @@ void SqliteStore::add_usage(std::uint32_t subscription, Hour hour, const meter::
             increase.free_points, increase.billable_points)
       .exec();
   if (increase.free_points == Points()) return;
-  Query used(prepared("UPDATE subscriptions SET free_points_used = free_points_used + ?2 WHERE number = ?1"));
-  used.bind(subscription, increase.free_points).exec();
+  const Points counted = counted_by == CountedBy::this_gateway ? increase.free_points : Points();
+  Query used(
+      prepared("UPDATE subscriptions SET free_points_used = free_points_used + ?2, "
+               "free_points_counted = free_points_counted + ?3 WHERE number = ?1"));
+  used.bind(subscription, increase.free_points, counted).exec();
 }
 
 HourUsage SqliteStore::hour_usage(std::uint32_t subscription, Hour hour) {

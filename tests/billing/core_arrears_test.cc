@@ -116,6 +116,19 @@ TEST_F(CoreArrears, NoReminderInArrearsAndNoneWithoutCharges) {
   EXPECT_EQ(told().size(), 1u);
 }
 
+TEST_F(CoreArrears, ASettlementOfFreePointsAloneRemindsToo) {
+  deposit("100");
+  one_hour(1'000);
+  EXPECT_TRUE(told().empty());
+  charge("98");
+  run("2021-08-25T12:30:00+08:00");
+  EXPECT_TRUE(told().empty());  // nothing was settled
+  const NamedUsage used{"acme", "detect", hour_of(clock.now()), totals(1, 0, 16, 0)};
+  ASSERT_TRUE(core->merge("gw-1", epoch, {used}).has_value());
+  run("2021-08-25T13:00:00+08:00");
+  EXPECT_EQ(told(), Kinds{"reminder_24h"});
+}
+
 TEST_F(CoreArrears, NotificationsAreTriedAgainUntilTheyAreDelivered) {
   deposit("2");
   one_hour(1'000);
@@ -160,6 +173,9 @@ TEST_F(CoreGuard, TheRealtimeGuardActsBeforeTheHourEndsAndADepositLiftsIt) {
   EXPECT_EQ(sink.subscriptions.back().state, SubscriptionState::arrears);
   EXPECT_EQ(core->account_counts().arrears, 1);  // as the account is shown
   EXPECT_EQ(core->account_counts().active, 0);
+  const WallTime now = clock.now();
+  EXPECT_EQ(code_of(core->buy_package("acme", "detect", Points(200'000))), "arrears");
+  EXPECT_EQ(code_of(core->buy_qps_pack("acme", "detect", 1, false, now, now + hours(1))), "arrears");
   EXPECT_EQ(cash(), yuan("10"));  // nothing is posted before the hour's settlement
   EXPECT_EQ(core->notifications(std::nullopt, 10)->items.size(), 0u);
   expect_audit_holds();

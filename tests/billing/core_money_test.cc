@@ -74,6 +74,24 @@ TEST_F(CoreMoney, AnAccountHoldsNoMoreThanItsLimit) {
   EXPECT_EQ(cash(), kBalanceMax);
 }
 
+TEST_F(CoreMoney, AllDepositsTogetherAreLimitedOverTheAccounts) {
+  for (std::int64_t made = 0; made < kDepositsMax.count(); made += kDepositMax.count()) {
+    const std::string id = "account-" + std::to_string(made / kBalanceMax.count());
+    ASSERT_TRUE(core->put_account(id, id).has_value());
+    const auto kind = made / kDepositMax.count() % 2 == 0 ? DepositKind::cash : DepositKind::voucher;
+    ASSERT_TRUE(core->deposit(id, kDepositMax, kind, std::nullopt).has_value());
+  }
+  make_acme(true);
+  for (const auto kind : {DepositKind::cash, DepositKind::voucher}) {
+    const auto refused = core->deposit("acme", MicroYuan(1), kind, std::nullopt);
+    EXPECT_EQ(code_of(refused), "deposits_limit");
+    EXPECT_EQ(refused.error().kind, FaultKind::conflict);
+  }
+  EXPECT_TRUE(core->transfers("acme", std::nullopt, 10)->items.empty());
+  EXPECT_EQ(core->ledger_imbalance().value(), MicroYuan());
+  expect_audit_holds();
+}
+
 TEST_F(CoreMoney, ANegativeBalanceIsArrearsAndADepositOfEitherKindEndsIt) {
   make_acme(true);
   deposit("10");

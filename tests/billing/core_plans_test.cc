@@ -93,6 +93,27 @@ TEST_F(CorePlans, AMigrationHoldsFromTheNextHourAndUsesCountPacksUpFirst) {
   expect_audit_holds();
 }
 
+TEST_F(CorePlans, AServiceDoesNotMoveToAModelThatASubscribedPlanHasNoPriceFor) {
+  auto& legacy = plans.back();
+  std::erase_if(legacy.calls, [](const CallPrice& price) { return price.model == "sound-classification"; });
+  make_legacy();
+  ASSERT_TRUE(core->put_service("free", "image-segmentation", "{}").has_value());
+  EXPECT_TRUE(core->put_service("free", "sound-classification", "{}").has_value());  // nobody is subscribed
+  const auto refused = core->put_service("detect", "sound-classification", "{}");
+  EXPECT_EQ(code_of(refused), "model_not_priced");
+  EXPECT_EQ(refused.error().kind, FaultKind::conflict);
+  EXPECT_NE(refused.error().message.find(kLegacy), std::string::npos);
+  EXPECT_EQ(core->service("detect")->model, "object-detection/high-performance");
+  ASSERT_TRUE(core->delete_service("detect").has_value());  // its subscriptions come back with it
+  EXPECT_EQ(code_of(core->put_service("detect", "sound-classification", "{}")), "model_not_priced");
+  EXPECT_TRUE(core->put_service("detect", "image-segmentation", "{}").has_value());
+  EXPECT_TRUE(core->put_service("detect", "object-detection/high-performance", "{}").has_value());
+  ASSERT_TRUE(core->migrate("acme", "detect", "points-2021-08-20").has_value());
+  EXPECT_EQ(code_of(core->put_service("detect", "sound-classification", "{}")), "model_not_priced");
+  run("2021-08-19T11:00:00+08:00");
+  EXPECT_TRUE(core->put_service("detect", "sound-classification", "{}").has_value());
+}
+
 TEST_F(CorePlans, PackagesAreRefusedByNameAndNothingMoves) {
   subscribe("detect");
   const auto buy = [&](std::int64_t points) { return core->buy_package("acme", "detect", Points(points)); };

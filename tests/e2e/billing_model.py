@@ -226,9 +226,10 @@ class Model:
     def report(self, gateway, epoch, account, service, hour, totals):
         subscription = self.accounts[account].subscriptions[service]
         source = subscription.reported.setdefault(hour, {}).setdefault((gateway, epoch), [0] * len(FIELDS))
+        before = list(source)
         for index, total in enumerate(totals):
             source[index] = max(source[index], total)
-        if subscription.unsettled(hour) > 0:
+        if source != before:              # free points alone are settled too, for no money
             self.pending.add((account, service, hour))
 
     # -- time
