@@ -38,6 +38,9 @@ std::optional<AdminAnswer> wrong_query(const AdminRoute& route, const AdminQuery
     return problem(invalid(
         name, fmt::format("{}: is not a query parameter here; there are: {}", name, fmt::join(route.query, ", "))));
   }
+  if (const auto after = query.after(); route.pages_by_id && after && !is_valid_id(*after)) {
+    return problem(invalid("after", "not a cursor of this list"));
+  }
   return std::nullopt;
 }
 
@@ -150,7 +153,7 @@ asio::awaitable<AdminAnswer> AdminApi::answer(const AdminHead& head, const Openi
   if (!body.empty() && head.count(field::content_type) != 0 && !is_json_type(view_of(head[field::content_type]))) {
     co_return problem(415, "unsupported_media_type", "the body must be application/json");
   }
-  auto query = AdminQuery::parse(opening.query);
+  auto query = AdminQuery::parse(route.ignores_query ? std::string_view() : std::string_view(opening.query));
   if (query.has_error()) co_return problem(query.error());
   if (auto refusal = wrong_query(route, *query)) co_return *std::move(refusal);
   auto value = read_body(route, body);
@@ -161,8 +164,14 @@ asio::awaitable<AdminAnswer> AdminApi::answer(const AdminHead& head, const Openi
     auto once = answer_once(head, route, request);
     co_return co_await std::move(once);
   }
-  auto work = [&] { return route.handler(context_, request); };
+  auto work = [&] { return run_handler(route, request); };
   co_return co_await billing_.run(work);
+}
+
+AdminAnswer AdminApi::run_handler(const AdminRoute& route, const AdminRequest& request) {
+  auto answer = route.handler(context_, request);
+  if (context_.changed && route.method != "GET" && answer.status < 400) context_.changed();
+  return answer;
 }
 
 asio::awaitable<AdminAnswer> AdminApi::answer_once(const AdminHead& head, const AdminRoute& route,
@@ -186,6 +195,7 @@ asio::awaitable<AdminAnswer> AdminApi::answer_once(const AdminHead& head, const 
       const auto answer = route.handler(context_, request);
       return billing::StoredAnswer{answer.status, answer.body};
     });
+    if (context_.changed && ran && stored) context_.changed();
     return stored.has_error() ? problem(stored.error()) : from_stored(*stored, !ran);
   };
   co_return co_await billing_.run(work);

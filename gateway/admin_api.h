@@ -33,6 +33,7 @@ class AdminApi {
 
  private:
   [[nodiscard]] bool has_token(const AdminHead& head) const;
+  AdminAnswer run_handler(const AdminRoute& route, const AdminRequest& request);  // billing thread
   boost::asio::awaitable<AdminAnswer> answer_once(const AdminHead& head, const AdminRoute& route,
                                                   const AdminRequest& request);
 

@@ -25,6 +25,10 @@ struct AdminContext {
   ManualClock* manual_clock = nullptr;  // null: the system's clock, which nobody sets
   // Everything due up to the manual clock's new time; empty: the core's own run_due().
   std::function<Result<void>(WallTime)> run_due;
+  // Billing thread, and may be empty: a call that may have changed the books succeeded and is not answered yet; an
+  // audit ended, with so many invariants that do not hold.
+  std::function<void()> changed;
+  std::function<void(std::int64_t)> audited;
 };
 
 // `after`, `limit` and the filters of a query, percent-decoded. '+' is itself: times carry their offset with it.

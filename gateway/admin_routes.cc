@@ -19,16 +19,19 @@ const std::vector<std::string_view> kPages = {"after", "limit"};
 const std::array kRoutes = {
     AdminRoute{"GET", "/v1/catalog", get_catalog},
 
-    AdminRoute{"GET", "/v1/services", list_services, kNone, kPages},
+    AdminRoute{.method = "GET", .pattern = "/v1/services", .handler = list_services, .query = kPages,
+               .pages_by_id = true},
     AdminRoute{"PUT", "/v1/services/{service}", put_service, kRequired},
     AdminRoute{"GET", "/v1/services/{service}", get_service},
     AdminRoute{"DELETE", "/v1/services/{service}", delete_service},
 
-    AdminRoute{"GET", "/v1/accounts", list_accounts, kNone, kPages},
+    AdminRoute{.method = "GET", .pattern = "/v1/accounts", .handler = list_accounts, .query = kPages,
+               .pages_by_id = true},
     AdminRoute{"PUT", "/v1/accounts/{account}", put_account, kRequired},
     AdminRoute{"GET", "/v1/accounts/{account}", get_account},
     AdminRoute{"POST", "/v1/accounts/{account}/keys", create_key, kOptional},
-    AdminRoute{"GET", "/v1/accounts/{account}/keys", list_keys, kNone, kPages},
+    AdminRoute{.method = "GET", .pattern = "/v1/accounts/{account}/keys", .handler = list_keys, .query = kPages,
+               .pages_by_id = true},
     AdminRoute{"DELETE", "/v1/accounts/{account}/keys/{key}", revoke_key},
     AdminRoute{.method = "POST", .pattern = "/v1/accounts/{account}/deposits", .handler = create_deposit,
                .body = kRequired, .idempotent = true},
@@ -37,7 +40,8 @@ const std::array kRoutes = {
     AdminRoute{"GET", "/v1/accounts/{account}/bills", get_bill, kNone, {"month", "format"}},
     AdminRoute{"GET", "/v1/accounts/{account}/bills/explain", explain_line, kNone, {"month", "line"}},
 
-    AdminRoute{"GET", "/v1/accounts/{account}/subscriptions", list_subscriptions, kNone, kPages},
+    AdminRoute{.method = "GET", .pattern = "/v1/accounts/{account}/subscriptions", .handler = list_subscriptions, .query = kPages,
+               .pages_by_id = true},
     AdminRoute{"PUT", "/v1/accounts/{account}/subscriptions/{service}", put_subscription, kRequired},
     AdminRoute{"GET", "/v1/accounts/{account}/subscriptions/{service}", get_subscription},
     AdminRoute{.method = "POST", .pattern = "/v1/accounts/{account}/subscriptions/{service}/qps-packs",
@@ -61,11 +65,11 @@ const std::array kRoutes = {
     AdminRoute{"POST", "/v1/clock", set_clock, kRequired},
 
     AdminRoute{.method = "GET", .pattern = "/metrics", .handler = get_metrics,
-               .thread = AdminThread::server, .with_token = false},
+               .thread = AdminThread::server, .with_token = false, .ignores_query = true},
     AdminRoute{.method = "GET", .pattern = "/healthz", .handler = get_healthz,
-               .thread = AdminThread::server, .with_token = false},
+               .thread = AdminThread::server, .with_token = false, .ignores_query = true},
     AdminRoute{.method = "GET", .pattern = "/readyz", .handler = get_readyz,
-               .thread = AdminThread::server, .with_token = false},
+               .thread = AdminThread::server, .with_token = false, .ignores_query = true},
 };
 // clang-format on
 
@@ -99,12 +103,13 @@ AdminMatch match_admin_route(std::string_view method, std::string_view path) {
   if (!path.starts_with('/')) return match;
   for (const auto& route : kRoutes) {
     if (!matches(route.pattern, path, match.ids)) continue;
-    if (route.method == method) {
+    if (route.method == (method == "HEAD" ? "GET" : method)) {
       match.route = &route;
       match.allow.clear();
       return match;
     }
     match.allow += (match.allow.empty() ? "" : ", ") + std::string(route.method);
+    if (route.method == "GET") match.allow += ", HEAD";
   }
   return match;
 }

@@ -28,6 +28,8 @@ struct AdminRoute {
   AdminThread thread = AdminThread::billing;
   bool with_token = true;
   std::size_t body_bytes_max = 1024 * 1024;
+  bool pages_by_id = false;    // its cursor `after` is an id
+  bool ignores_query = false;  // a probe is answered whatever follows its path
 };
 
 std::span<const AdminRoute> admin_routes();
@@ -38,7 +40,8 @@ struct AdminMatch {
   std::string allow;                                    // the methods of a path that is known, but not with this method
 };
 
-// `path` is the target before '?', as it was sent: ids need no percent-encoding, so there is no decoding.
+// HEAD is a GET whose body the listener leaves out. `path` is the target before '?', as it was sent: ids need no
+// percent-encoding, so there is no decoding.
 AdminMatch match_admin_route(std::string_view method, std::string_view path);
 
 }  // namespace tollgate::gateway

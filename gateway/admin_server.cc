@@ -300,7 +300,7 @@ class AdminServer::Listener {
 
 AdminServer::AdminServer(AdminOptions options, BillingThread& billing, billing::Core& core, Traffic& traffic,
                          const Clock& clock, ManualClock* manual_clock) {
-  AdminContext context{core, traffic, clock, manual_clock, options.run_due};
+  AdminContext context{core, traffic, clock, manual_clock, options.run_due, options.changed, options.audited};
   listener_ = std::make_unique<Listener>(std::move(options), std::move(context), billing);
 }
 

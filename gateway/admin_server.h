@@ -24,7 +24,9 @@ struct AdminOptions {
   std::chrono::milliseconds head_timeout{60'000};  // also how long a connection may idle
   std::chrono::milliseconds body_timeout{60'000};
   std::chrono::milliseconds write_timeout{30'000};
-  std::function<Result<void>(WallTime)> run_due;  // as AdminContext has it; billing thread
+  std::function<Result<void>(WallTime)> run_due;  // these three as AdminContext has them; billing thread
+  std::function<void()> changed;
+  std::function<void(std::int64_t)> audited;
 };
 
 class AdminServer {

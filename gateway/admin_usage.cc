@@ -51,7 +51,8 @@ AdminAnswer report_usage(AdminContext& context, const AdminRequest& request) {
   ObjectReader body(request.body);
   const auto gateway = body.text("gateway");
   if (body.has("gateway") && !is_valid_id(gateway)) body.refuse("gateway", "must be an id: a-z, 0-9 and '-'");
-  const auto epoch = body.integer("epoch", 1, std::numeric_limits<std::int64_t>::max());
+  // 0 is what a gateway says that was given none: never given out, as any other number that was not.
+  const auto epoch = body.integer("epoch", 0, std::numeric_limits<std::int64_t>::max());
   std::vector<billing::NamedUsage> totals;
   body.array("totals", 0, kTotalsMax, [&](const boost::json::value& item, const std::string& path) {
     ObjectReader line(item, path);

@@ -12,7 +12,7 @@
 
 namespace tollgate::gateway {
 namespace {
-constexpr std::uint64_t kMeasureBooksEvery = 25;  // rounds of collection: a look at every account's balance
+constexpr std::uint64_t kMeasureBooksEvery = 25;  // rounds of collection: a look at all books, changed or not
 
 // As many descriptors as the system lets us have: two for each call in flight, one for each idle client.
 void raise_descriptor_limit() {
@@ -150,7 +150,9 @@ void Serve::schedule_collection() {
     if (error || stopping_) return;
     collect_usage();
     quiescence_->collect();
-    if (++rounds_ % kMeasureBooksEvery == 0) measure_books();
+    if (entitlements_->take_changed()) books_changed_ = true;  // by usage: an account is guarded, or no longer
+    if (++rounds_ % kMeasureBooksEvery == 0) books_changed_ = true;
+    measure_changed_books();
     schedule_collection();
   });
 }

@@ -11,6 +11,8 @@
 namespace tollgate::gateway {
 namespace {
 constexpr std::chrono::seconds kLookEvery{1};
+// Looking at every account's balance takes its time in a large store: it rests this many times as long in between.
+constexpr std::int64_t kMeasuringRest = 20;
 
 // A restart goes on at the same instant: what is stored must not lie in the future. Renamed into place, so that a kill
 // leaves the instant of before or the new one.
@@ -33,11 +35,16 @@ Result<void> Serve::run_due(WallTime now) {
   manual_now_ = now;
   manual_set_at_ = steady_now();
   keep_manual_clock(manual_clock_file_, now);
+  return run_all_due(now);
+}
+
+Result<void> Serve::run_all_due(WallTime now) {
   billing::DueRun run;
   for (bool more = true; more;) {
     const auto piece = core_->run_due_piece(now, run);
     if (piece.has_error()) return piece.error();
     more = *piece;
+    books_changed();
   }
   due_hour_ = hour_of(now);
   end_of_due(run);
@@ -70,6 +77,7 @@ void Serve::run_due_slice(WallTime now) {
     spdlog::error("settlement: {}", more.error().message);
     return;
   }
+  books_changed();
   // Posted, not looped: what came in meanwhile goes first.
   if (*more) {
     due_running_ = true;
@@ -93,7 +101,19 @@ void Serve::end_of_due(const billing::DueRun& run) {
   outbox_->deliver_due();
 }
 
+void Serve::books_changed() {
+  books_changed_ = true;
+  measure_changed_books();
+}
+
+void Serve::measure_changed_books() {
+  const bool rested = steady_ns() - books_measured_ns_ >= kMeasuringRest * books_measuring_ns_;
+  if (books_changed_ && rested) measure_books();
+}
+
 void Serve::measure_books() {
+  const std::int64_t begun = steady_ns();
+  books_changed_ = false;
   const auto counts = core_->account_counts();
   accounts_active_.store(counts.active, std::memory_order_relaxed);
   accounts_arrears_.store(counts.arrears, std::memory_order_relaxed);
@@ -103,6 +123,14 @@ void Serve::measure_books() {
   if (const auto status = core_->settlement_status()) {
     settlement_lag_hours_.store(status->lag_hours, std::memory_order_relaxed);
   }
+  books_measured_ns_ = steady_ns();
+  books_measuring_ns_ = books_measured_ns_ - begun;
+}
+
+void Serve::audited(std::int64_t broken) {
+  const auto now = std::chrono::floor<std::chrono::seconds>(plane_->clock.now().time_since_epoch());
+  audit_broken_.store(broken, std::memory_order_relaxed);
+  audit_last_.store(now.count(), std::memory_order_relaxed);
 }
 
 // A test clock stands still, and a receiver that was down would never be tried again: for the outbox it goes on from

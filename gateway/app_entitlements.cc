@@ -52,6 +52,7 @@ void Entitlements::key_added(const billing::KeyRecord& record) {
 void Entitlements::key_revoked(const Sha256& hash) { directory_.revoke_key(hash); }
 
 void Entitlements::subscription_changed(const billing::SubscriptionRecord& record) {
+  changed_ = true;
   limiter::Entitlement entitlement;
   entitlement.state = state_of(record.state);
   for (const auto& pack : record.packs) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "billing/core.h"
 #include "gateway/upstream.h"
@@ -26,9 +27,13 @@ class Entitlements final : public billing::EntitlementSink {
   void free_quota_began(std::uint32_t subscription, Points points) override;
   void free_points_used_elsewhere(std::uint32_t subscription, Points points) override;
 
+  // Whether a subscription changed since the last time that was asked: so may its account have.
+  [[nodiscard]] bool take_changed() noexcept { return std::exchange(changed_, false); }
+
  private:
   limiter::Directory& directory_;
   Publish publish_;
+  bool changed_ = false;
 };
 
 }  // namespace tollgate::gateway

@@ -55,6 +55,10 @@ void Serve::add_metrics() {
   gauge("ledger_imbalance",
         "Debits less credits of the whole ledger, in micro-yuan: anything but 0 is a broken ledger.",
         [this] { return value_of(ledger_imbalance_); });
+  gauge("audit_broken_invariants", "Invariants that did not hold in the last audit that was asked for.",
+        [this] { return value_of(audit_broken_); });
+  gauge("audit_last_timestamp_seconds", "When that audit was, in seconds since 1970; 0: none was asked for yet.",
+        [this] { return value_of(audit_last_); });
   gauge("settlement_last_success_timestamp_seconds",
         "When settlement last ended with nothing put off, in seconds since 1970; 0: not yet.",
         [this] { return value_of(settlement_last_success_); });

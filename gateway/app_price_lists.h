@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/fault.h"
@@ -24,7 +25,22 @@ struct PriceLists {
   }
 };
 
-// A fault's message has a line `file:line: what is wrong` for each fault of the first file that has any.
+struct PriceListFault {
+  std::string key;      // of the configuration: "billing.catalog", "billing.plans[1]"
+  std::string message;  // "file:line: what is wrong", or what no single file shows
+};
+
+struct LoadedPriceLists {
+  PriceLists lists;
+  std::vector<PriceListFault> faults;  // of all files; empty: the lists are good
+};
+
+LoadedPriceLists read_price_lists(const BillingConfig& config);
+
+// The same for who only wants good ones. The fault's message has a line `key: message` for each fault.
 Result<PriceLists> load_price_lists(const BillingConfig& config);
+
+// Where the configuration has the key of such a fault, "file:line"; the file's name if it does not say it.
+[[nodiscard]] std::string place_of(const PriceListFault& fault, const LoadedConfig& loaded, const std::string& path);
 
 }  // namespace tollgate::gateway

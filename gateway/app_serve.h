@@ -55,10 +55,14 @@ class Serve final : public Traffic {
   void schedule_collection();  // billing thread
   void sync_journal();         // its own thread
   void measure_books();        // billing thread: what metrics show of the store
+  void books_changed();        // billing thread: measured at once, or in a round of collection if that costs much
+  void measure_changed_books();
+  void audited(std::int64_t broken);  // billing thread
 
   // What falls due (app_due.cc); billing thread but for start_outbox().
   Result<void> start_outbox();
   Result<void> run_due(WallTime now);  // the manual clock was moved
+  Result<void> run_all_due(WallTime now);
   void schedule_due();
   void look_for_due();
   void run_due_slice(WallTime now);
@@ -83,10 +87,13 @@ class Serve final : public Traffic {
   const std::string manual_clock_file_;
   WallTime manual_now_;  // billing thread, as the next
   SteadyTime manual_set_at_;
-  std::uint64_t rounds_ = 0;  // of collection; billing thread, as those below
-  Hour due_hour_;             // the last one in which everything due was run
-  bool due_running_ = false;  // between two slices
-  bool stopping_ = false;     // nothing is armed again
+  std::uint64_t rounds_ = 0;             // of collection; billing thread, as those below
+  bool books_changed_ = false;           // since the last look at them
+  std::int64_t books_measured_ns_ = 0;   // when it ended, on the steady clock
+  std::int64_t books_measuring_ns_ = 0;  // how long it took
+  Hour due_hour_;                        // the last one in which everything due was run
+  bool due_running_ = false;             // between two slices
+  bool stopping_ = false;                // nothing is armed again
   billing::DueRun due_run_;
   PriceLists prices_;
 
@@ -123,6 +130,8 @@ class Serve final : public Traffic {
   std::atomic<std::int64_t> accounts_active_{0};
   std::atomic<std::int64_t> accounts_arrears_{0};
   std::atomic<std::int64_t> ledger_imbalance_{0};
+  std::atomic<std::int64_t> audit_broken_{0};
+  std::atomic<std::int64_t> audit_last_{0};               // unix seconds; 0: none yet
   std::atomic<std::int64_t> settlement_last_success_{0};  // unix seconds
   std::atomic<std::int64_t> settlement_lag_hours_{0};
   std::atomic<std::int64_t> settlement_put_off_{0};

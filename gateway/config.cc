@@ -33,6 +33,10 @@ class FileReader {
     }
   }
 
+  void tell_places() {
+    for (const auto& [key, line] : lines_) loaded_.places.emplace(key, fmt::format("{}:{}", path_, line));
+  }
+
   // "file:line" of a key that the file has; the file otherwise.
   [[nodiscard]] std::string where(std::string_view key) const {
     const auto found = lines_.find(key);
@@ -150,6 +154,7 @@ LoadedConfig load_config(const std::string& path, const std::vector<std::pair<st
     }
     flags[name] = value;
   }
+  file.tell_places();
   for (const auto& [key, wrong] : config_conflicts(loaded.config)) {
     const bool is_flag = path.empty() || flags.find(key) != flags.end();
     loaded.faults.push_back({is_flag ? "--set" : file.where(key), fmt::format("{}: {}", key, wrong)});

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -92,7 +94,8 @@ struct ConfigSource {
 
 struct LoadedConfig {
   Config config;
-  std::vector<ConfigFault> faults;  // empty: the configuration is good
+  std::map<std::string, std::string, std::less<>> places;  // "file:line" of each key that the file has
+  std::vector<ConfigFault> faults;                         // empty: the configuration is good
 };
 
 // Reads `path` (empty: only the defaults), then applies `sets` ("timeouts.idle_ms=5000" as {key, value}) on top.

@@ -92,6 +92,7 @@ class YamlToJson {
 // Calls `read` for the entries of the map `key`, whose names are ids.
 using ReadEntry = std::function<void(const std::string& id, const json::value& value, const std::string& path)>;
 void read_map(ObjectReader& reader, const json::object& parent, std::string_view key, const ReadEntry& read) {
+  reader.ask(key);
   if (!reader.has(key)) return;
   reader.object(key, [&](ObjectReader& map) {
     for (const auto& entry : parent.at(key).get_object()) {

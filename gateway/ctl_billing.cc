@@ -66,9 +66,9 @@ int show_bill(CtlSession& session, BillOptions options) {
   const auto target = fmt::format("{}/bills?month={}{}", account_path(options.account), percent_encoded(options.month),
                                   options.csv ? "&format=csv" : "");
   auto client = session.client();
-  if (client.has_error()) return CtlSession::refuse(client.error());
+  if (client.has_error()) return session.refuse(client.error());
   const auto answer = (*client)->get(target);
-  if (answer.has_error()) return CtlSession::refuse(answer.error());
+  if (answer.has_error()) return session.refuse(answer.error());
   if (options.csv) {
     fmt::print("{}", answer->text);
   } else if (session.as_json) {
@@ -115,9 +115,9 @@ int explain(CtlSession& session, ExplainOptions options) {
           : fmt::format("{}/bills/explain?month={}&line={}", account_path(options.account),
                         percent_encoded(options.month), percent_encoded(options.line));
   auto client = session.client();
-  if (client.has_error()) return CtlSession::refuse(client.error());
+  if (client.has_error()) return session.refuse(client.error());
   const auto answer = (*client)->get(target);
-  if (answer.has_error()) return CtlSession::refuse(answer.error());
+  if (answer.has_error()) return session.refuse(answer.error());
   if (session.as_json) {
     fmt::print("{}\n", json::serialize(answer->body));
     return CtlExit::kDone;
@@ -145,10 +145,10 @@ int show_quote(CtlSession& session, const QuoteOptions& asked, bool by_points) {
   if (asked.month_points != 0) body["month_points"] = asked.month_points;
   if (!asked.plan.empty()) body["plan"] = asked.plan;
   auto client = session.client();
-  if (client.has_error()) return CtlSession::refuse(client.error());
+  if (client.has_error()) return session.refuse(client.error());
   const json::value value = body;
   const auto answer = (*client)->send("POST", "/v1/quotes", &value);
-  if (answer.has_error()) return CtlSession::refuse(answer.error());
+  if (answer.has_error()) return session.refuse(answer.error());
   if (session.as_json) {
     fmt::print("{}\n", json::serialize(answer->body));
     return CtlExit::kDone;

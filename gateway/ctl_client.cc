@@ -100,6 +100,7 @@ std::string percent_encoded(std::string_view text) {
 
 Result<CtlAnswer> CtlClient::send(std::string_view method, std::string_view target, const json::value* body,
                                   std::string_view idempotency_key) {
+  last_ = {};
   const auto address = parse_upstream_address(options_.address);
   if (!address) return invalid("address", fmt::format("'{}' is not host:port", options_.address));
   Request request;
@@ -137,8 +138,13 @@ Result<CtlAnswer> CtlClient::send(std::string_view method, std::string_view targ
   }
   boost::system::error_code not_json;
   if (!made.response.body().empty()) answer.body = json::parse(made.response.body(), not_json);
-  if (answer.status >= 400) return fault_of(answer.status, answer.body);
+  if (answer.status >= 400) {
+    if (answer.body.is_object()) last_.problem = answer.body;
+    last_.status = answer.status;
+    return fault_of(answer.status, answer.body);
+  }
   if (not_json) return unreachable(options_.address, "what answers there is not the admin API");
+  last_.status = answer.status;
   return answer;
 }
 

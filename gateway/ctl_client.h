@@ -26,6 +26,12 @@ struct CtlAnswer {
   bool replayed = false;    // the stored answer of an Idempotency-Key
 };
 
+// How the last request ended.
+struct CtlOutcome {
+  int status = 0;              // 0: there was no answer
+  boost::json::value problem;  // the document of an answer from 400 on; null: there is none
+};
+
 class CtlClient {
  public:
   explicit CtlClient(CtlClientOptions options) : options_(std::move(options)) {}
@@ -37,11 +43,14 @@ class CtlClient {
   Result<CtlAnswer> get(std::string_view target) { return send("GET", target); }
   Result<CtlAnswer> put(std::string_view target, const boost::json::value& body) { return send("PUT", target, &body); }
 
+  [[nodiscard]] const CtlOutcome& last() const noexcept { return last_; }
+
   // The items of all pages of a list. `target` may have a query.
   Result<boost::json::array> all(const std::string& target);
 
  private:
   CtlClientOptions options_;
+  CtlOutcome last_;
 };
 
 // For a part of a path or a query's value.

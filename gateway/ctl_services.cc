@@ -56,9 +56,9 @@ int put_service(CtlSession& session, const PutService& put) {
     return session.show("PUT", service_path(put.id), &body);
   }
   const auto text = read_file(put.file);
-  if (text.has_error()) return CtlSession::refuse(text.error());
+  if (text.has_error()) return session.refuse(text.error());
   const auto body = read_yaml(*text, put.file, process_environment());
-  if (body.has_error()) return CtlSession::refuse(body.error());
+  if (body.has_error()) return session.refuse(body.error());
   return session.show("PUT", service_path(put.id), &*body);
 }
 

@@ -69,8 +69,11 @@ int CtlSession::show(std::string_view method, const std::string& target, const j
 int CtlSession::pay(const std::string& target, const json::value& body, std::string idempotency_key) {
   if (idempotency_key.empty()) idempotency_key = random_id("ctl");
   const int code = show("POST", target, &body, idempotency_key);
-  // Without an answer nobody knows whether money moved; the key makes asking again safe.
-  if (code != CtlExit::kDone) fmt::print(stderr, "to repeat it safely: --idempotency-key {}\n", idempotency_key);
+  // Without an answer nobody knows whether money moved; the key makes asking again safe. A refusal would be repeated
+  // with its key, so there it is not said.
+  const int status = client_ ? client_->last().status : 0;
+  if (code == CtlExit::kRefused && (status == 0 || status >= 500))
+    fmt::print(stderr, "to repeat it safely: --idempotency-key {}\n", idempotency_key);
   return code;
 }
 
@@ -108,7 +111,21 @@ int CtlSession::done(std::string_view method, const std::string& target, std::st
   return CtlExit::kDone;
 }
 
-int CtlSession::refuse(const Fault& fault) {
+json::value CtlSession::problem_of(const Fault& fault) const {
+  const json::value* problem = client_ ? &client_->last().problem : nullptr;
+  const json::object* object = problem == nullptr ? nullptr : problem->if_object();
+  const json::value* code = object == nullptr ? nullptr : object->if_contains("code");
+  // Some faults are this side's own and come after an answer that has nothing to do with them.
+  const bool of_answer = code != nullptr && code->is_string() && code->get_string() == fault.code;
+  return of_answer ? *problem : json::value();
+}
+
+int CtlSession::refuse(const Fault& fault) const {
+  if (const auto problem = problem_of(fault); as_json && problem.is_object()) print(json::serialize(problem) + "\n");
+  return refuse_quietly(fault);
+}
+
+int CtlSession::refuse_quietly(const Fault& fault) {
   fmt::print(stderr, "tollgate ctl: {}\n", fault.message);
   return fault.field == "token" || fault.field == "token-file" || fault.field == "address" ? CtlExit::kUsage
                                                                                            : CtlExit::kRefused;

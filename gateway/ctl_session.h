@@ -36,12 +36,16 @@ class CtlSession {
   // Each gives the exit code. One object; a list over all its pages; nothing but success; a fault.
   int show(std::string_view method, const std::string& target, const boost::json::value* body = nullptr,
            std::string_view idempotency_key = {});
-  // A POST that moves money. Without a key one is made, and it is said when the answer is no success.
+  // A POST that moves money. Without a key one is made, and it is said when nobody knows what became of it.
   int pay(const std::string& target, const boost::json::value& body, std::string idempotency_key);
   int show_list(const std::string& target, const std::vector<std::string_view>& columns);
   int show_items(const boost::json::array& items, const std::vector<std::string_view>& columns) const;
   int done(std::string_view method, const std::string& target, std::string_view what);
-  static int refuse(const Fault& fault);
+  // Says the fault; with --json, the document of the answer that it is goes to standard output.
+  int refuse(const Fault& fault) const;
+  // The document of the last answer, if `fault` is what became of it; null otherwise.
+  [[nodiscard]] boost::json::value problem_of(const Fault& fault) const;
+  static int refuse_quietly(const Fault& fault);  // on standard error alone
   static int refuse_usage(std::string_view message);
 
  private:

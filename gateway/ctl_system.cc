@@ -22,7 +22,7 @@ std::optional<json::value> fetch(CtlSession& session, const std::string& target,
   auto client = session.client();
   auto answer = client.has_error() ? Result<CtlAnswer>(client.error()) : (*client)->get(target);
   if (answer.has_value()) return std::move(answer->body);
-  code = CtlSession::refuse(answer.error());
+  code = session.refuse(answer.error());
   return std::nullopt;
 }
 
@@ -54,24 +54,49 @@ int show_audit(CtlSession& session) {
   return CtlExit::kRefused;
 }
 
-int apply_file(CtlSession& session, const ApplyOptions& options) {
-  const auto text = read_file(options.file);
-  if (text.has_error()) return CtlSession::refuse(text.error());
-  const auto file = parse_apply_file(*text, options.file, process_environment());
-  if (file.has_error()) return CtlSession::refuse(file.error());
-  auto client = session.client();
-  if (client.has_error()) return CtlSession::refuse(client.error());
-  const auto report = [&](const ApplyStep& step) {
-    if (session.as_json) {
-      const json::value line = {{"kind", step.kind}, {"id", step.id}, {"result", step.result}, {"note", step.note}};
-      fmt::print("{}\n", json::serialize(line));
+// The steps of `apply` as they are made: lines for people, one JSON array for programs. Each leaves at once, since a
+// new key's secret is shown nowhere else.
+class ApplyReport {
+ public:
+  explicit ApplyReport(bool as_json) : as_json_(as_json) {}
+
+  void add(const ApplyStep& step, const json::value& problem = nullptr) {
+    if (as_json_) {
+      json::object item = {{"kind", step.kind}, {"id", step.id}, {"result", step.result}, {"note", step.note}};
+      if (problem.is_object()) item["problem"] = problem;
+      fmt::print("{}{}", begun_ ? ",\n" : "[", json::serialize(item));
     } else {
       fmt::print("{:<13} {:<40} {:<10} {}\n", step.kind, step.id, step.result, step.note);
     }
+    begun_ = true;
     std::fflush(stdout);
-  };
-  const auto done = apply(*file, **client, options.keys_file, report);
-  return done.has_error() ? CtlSession::refuse(done.error()) : CtlExit::kDone;
+  }
+
+  int end() const {
+    if (as_json_) fmt::print("{}]\n", begun_ ? "" : "[");
+    return CtlExit::kDone;
+  }
+
+ private:
+  bool as_json_;
+  bool begun_ = false;
+};
+
+int apply_file(CtlSession& session, const ApplyOptions& options) {
+  const auto text = read_file(options.file);
+  if (text.has_error()) return session.refuse(text.error());
+  const auto file = parse_apply_file(*text, options.file, process_environment());
+  if (file.has_error()) return session.refuse(file.error());
+  auto client = session.client();
+  if (client.has_error()) return session.refuse(client.error());
+  ApplyReport report(session.as_json);
+  const auto done = apply(*file, **client, options.keys_file, [&](const ApplyStep& step) { report.add(step); });
+  if (done.has_value()) return report.end();
+  // The array is the one document of the output, so what ended it is its last item.
+  if (!session.as_json) return session.refuse(done.error());
+  report.add({{}, {}, "failed", done.error().message}, session.problem_of(done.error()));
+  report.end();
+  return CtlSession::refuse_quietly(done.error());
 }
 }  // namespace
 

@@ -17,7 +17,10 @@ std::string ObjectReader::path_of(std::string_view key) const {
   return path_.empty() ? std::string(key) : fmt::format("{}.{}", path_, key);
 }
 
-bool ObjectReader::has(std::string_view key) const { return object_ != nullptr && object_->contains(key); }
+bool ObjectReader::has(std::string_view key) const {
+  const json::value* value = object_ == nullptr ? nullptr : object_->if_contains(key);
+  return value != nullptr && !value->is_null();
+}
 
 void ObjectReader::refuse(std::string path, std::string message) {
   if (fault_) return;
@@ -34,14 +37,24 @@ const json::value* ObjectReader::find(std::string_view key) {
   return object_ == nullptr ? nullptr : object_->if_contains(key);
 }
 
+const json::value* ObjectReader::find_given(std::string_view key) {
+  const json::value* value = find(key);
+  return value == nullptr || value->is_null() ? nullptr : value;
+}
+
 const json::value* ObjectReader::need(std::string_view key) {
   const json::value* value = find(key);
-  if (value == nullptr) refuse(path_of(key), "is required");
+  if (value == nullptr) {
+    refuse(path_of(key), "is required");
+  } else if (value->is_null()) {
+    refuse(path_of(key), "is required, and null is no value");
+    return nullptr;
+  }
   return value;
 }
 
 std::optional<std::string> ObjectReader::optional_text(std::string_view key, std::size_t bytes_max) {
-  const json::value* value = find(key);
+  const json::value* value = find_given(key);
   if (value == nullptr) return std::nullopt;
   const json::string* text = value->if_string();
   if (text == nullptr) {
@@ -82,7 +95,7 @@ std::size_t ObjectReader::one_of(std::string_view key, const std::vector<std::st
 }
 
 std::optional<std::int64_t> ObjectReader::optional_integer(std::string_view key, std::int64_t min, std::int64_t max) {
-  const json::value* value = find(key);
+  const json::value* value = find_given(key);
   if (value == nullptr) return std::nullopt;
   if (!value->is_int64() && !value->is_uint64()) {
     refuse(path_of(key), "must be an integer");
@@ -103,7 +116,7 @@ std::int64_t ObjectReader::integer(std::string_view key, std::int64_t min, std::
 }
 
 std::optional<bool> ObjectReader::optional_boolean(std::string_view key) {
-  const json::value* value = find(key);
+  const json::value* value = find_given(key);
   if (value == nullptr) return std::nullopt;
   if (value->is_bool()) return value->get_bool();
   refuse(path_of(key), "must be true or false");
@@ -151,7 +164,7 @@ void ObjectReader::array(std::string_view key, std::size_t items_min, std::size_
 
 void ObjectReader::optional_array(std::string_view key, std::size_t items_min, std::size_t items_max,
                                   const ReadItem& read) {
-  const json::value* value = find(key);
+  const json::value* value = find_given(key);
   if (value == nullptr) return;
   const std::string path = path_of(key);
   const json::array* items = value->if_array();

@@ -36,6 +36,7 @@ class ObjectReader {
   explicit ObjectReader(const boost::json::value& value, std::string path = {});
 
   std::string text(std::string_view key, std::size_t bytes_max = 1024);
+  // Of the optional ones: null is as good as absent, so that an answer can be sent back.
   std::optional<std::string> optional_text(std::string_view key, std::size_t bytes_max = 1024);
   // The position of the value in `allowed`.
   std::size_t one_of(std::string_view key, const std::vector<std::string_view>& allowed);
@@ -56,7 +57,7 @@ class ObjectReader {
   void optional_array(std::string_view key, std::size_t items_min, std::size_t items_max, const ReadItem& read);
 
   void ask(std::string_view key) { asked_.emplace(key); }  // the caller reads this field himself
-  [[nodiscard]] bool has(std::string_view key) const;
+  [[nodiscard]] bool has(std::string_view key) const;      // null is none
   [[nodiscard]] std::string path_of(std::string_view key) const;
   // For rules that types cannot say. `path` as path_of() gives it.
   void refuse(std::string path, std::string message);
@@ -66,6 +67,7 @@ class ObjectReader {
 
  private:
   const boost::json::value* find(std::string_view key);
+  const boost::json::value* find_given(std::string_view key);  // null is none
   const boost::json::value* need(std::string_view key);
 
   const boost::json::object* object_ = nullptr;  // null: the value is none, which is the fault

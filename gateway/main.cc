@@ -81,11 +81,12 @@ int serve(const ServeOptions& options) {
 
 int check(const std::string& path) {
   const auto loaded = tollgate::gateway::load_config(path, {});
-  if (!print_faults(loaded)) return 1;
-  if (const auto named = tollgate::gateway::load_price_lists(loaded.config.billing); !named) {
-    fmt::print(stderr, "{}\n", named.error().message);
-    return 1;
+  const bool good = print_faults(loaded);
+  const auto lists = tollgate::gateway::read_price_lists(loaded.config.billing);
+  for (const auto& fault : lists.faults) {
+    fmt::print(stderr, "{}: {}: {}\n", place_of(fault, loaded, path), fault.key, fault.message);
   }
+  if (!good || !lists.faults.empty()) return 1;
   fmt::print("{}: ok\n", path);
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "base/check.h"
+#include "base/ids.h"
 
 namespace tollgate::gateway {
 namespace {
@@ -172,6 +173,12 @@ void write_rate_limit_fields(std::string& out, const RateLimitState& state) {
                  "x-ratelimit-limit-requests: {0}\r\nx-ratelimit-remaining-requests: {1}\r\n"
                  "x-ratelimit-reset-requests: {2}s\r\n",
                  state.limit, state.remaining, state.reset_s);
+}
+
+std::uint64_t random_log_id_start() { return std::stoull(random_hex(7), nullptr, 16) % kLogIdMax; }
+
+std::uint64_t log_id(std::uint64_t start, std::uint64_t request_number) noexcept {
+  return (start + request_number) % kLogIdMax + 1;
 }
 
 void write_refusal(std::string& out, const RefusalAnswer& answer) {

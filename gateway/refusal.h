@@ -44,6 +44,12 @@ struct RateLimitState {
   std::int64_t reset_s = 0;
 };
 
+// The number of a request in the baidu dialect: from 1 to kLogIdMax, so that JSON readers with doubles keep it, and by
+// its worker's random `start` different from those of other workers and of earlier processes.
+inline constexpr std::uint64_t kLogIdMax = (std::uint64_t{1} << 53) - 1;
+[[nodiscard]] std::uint64_t random_log_id_start();
+[[nodiscard]] std::uint64_t log_id(std::uint64_t start, std::uint64_t request_number) noexcept;
+
 struct RefusalAnswer {
   Reason reason = Reason::bad_request;
   ErrorDialect dialect = ErrorDialect::problem;

@@ -8,6 +8,7 @@
 #include <exception>
 
 #include "base/ids.h"
+#include "gateway/refusal.h"
 #include "gateway/session.h"
 
 namespace tollgate::gateway {
@@ -43,7 +44,8 @@ Worker::Worker(std::size_t index, Plane& plane, std::shared_ptr<const Config> co
       cells_(plane.metrics.worker(index)),
       coarse_now_ns_(steady_ns()),
       wheel_(coarse_now_ns_),
-      request_prefix_(random_hex(6)) {}
+      request_prefix_(random_hex(6)),
+      log_id_start_(random_log_id_start()) {}
 
 Worker::~Worker() { join(); }
 
@@ -83,6 +85,8 @@ void Worker::put_service(const std::shared_ptr<const ServiceConfig>& service) {
 }
 
 void Worker::remove_service(const std::string& service) { routes_.remove(service); }
+
+std::uint64_t Worker::log_id(std::uint64_t number) const noexcept { return gateway::log_id(log_id_start_, number); }
 
 Task<void> Worker::accept_loop() {
   while (!draining_) {

@@ -95,6 +95,8 @@ class Worker {
   void enlist(SessionLink& session) noexcept { sessions_.push_back(session); }
   // A request's id is the prefix (12 random hexadecimal digits of this worker) and its number.
   [[nodiscard]] std::uint64_t next_request_number() noexcept { return ++request_number_; }
+  // Of a request's number, for an answer in the baidu dialect.
+  [[nodiscard]] std::uint64_t log_id(std::uint64_t number) const noexcept;
   [[nodiscard]] const std::string& request_prefix() const noexcept { return request_prefix_; }
 
  private:
@@ -119,6 +121,7 @@ class Worker {
   std::vector<pollfd> polled_;
   std::uint64_t request_number_ = 0;
   std::string request_prefix_;
+  const std::uint64_t log_id_start_;
   bool draining_ = false;
   // Below what sessions point to: the loop destroys those that are left.
   asio::io_context loop_{1};

@@ -14,10 +14,10 @@ DEMO = REPOSITORY / "conf" / "demo.yaml"
 
 
 class Ctl(GatewayTest):
-    def ctl(self, *arguments, code=0, token=..., **more):
+    def ctl(self, *arguments, code=0, token=..., address=None, **more):
         environment = {**os.environ, "TOLLGATE_ADMIN_TOKEN": self.gateway.token if token is ... else token}
         out = subprocess.run(
-            [program("TOLLGATE_BIN", "tollgate"), "ctl", "--address", f"127.0.0.1:{self.gateway.admin_port}",
+            [program("TOLLGATE_BIN", "tollgate"), "ctl", "--address", address or f"127.0.0.1:{self.gateway.admin_port}",
              *arguments],
             capture_output=True, text=True, timeout=60, env=environment, cwd=self.gateway.folder, **more)
         self.assertEqual(out.returncode, code, out)
@@ -64,6 +64,35 @@ class Ctl(GatewayTest):
         out = self.ctl("accounts", "get", "nobody", code=1)
         self.assertTrue(out.stderr)
         self.assertEqual(out.stdout, "")
+
+    def test_a_refusal_is_a_document_for_programs(self):
+        problem = self.json("accounts", "get", "nobody", code=1)
+        self.assertEqual((problem["status"], problem["code"]), (404, "account_not_found"))
+        out = self.ctl("--json", "accounts", "get", "nobody", code=1)
+        self.assertIn("account_not_found", out.stderr, "and a sentence for people")
+        self.assertEqual(self.json("usage", "list", "nobody", code=1)["status"], 404)
+        self.assertEqual(self.json("keys", "revoke", "nobody", "k", code=1)["status"], 404)
+        self.assertEqual(self.json("bills", "show", "nobody", code=1)["status"], 404)
+        dead = self.ctl("--json", "accounts", "list", code=1, address="127.0.0.1:1")
+        self.assertEqual(dead.stdout, "", "no answer, no document")
+
+    def test_the_key_to_repeat_with_is_said_only_where_that_helps(self):
+        service, account = self.one(AUTODL, paid=True)
+        buy = ("packages", "buy", account.id, service.id, "--points", "200000")
+        out = self.ctl(*buy, code=1)
+        self.assertIn("402", out.stderr)
+        self.assertNotIn("--idempotency-key", out.stderr, "that key would repeat the refusal")
+        self.assertNotIn("--idempotency-key", self.ctl("deposits", "create", "nobody", "--amount", "1", code=1).stderr)
+        self.assertIn("--idempotency-key", self.ctl(*buy, code=1, address="127.0.0.1:1").stderr)
+
+    def test_a_refused_apply_is_one_array_that_ends_with_the_refusal(self):
+        account, service = fresh("acct"), fresh("no-svc")
+        text = f"accounts:\n  {account}:\n    name: A\n    subscriptions:\n      {service}: {{paid: true}}\n"
+        steps = json.loads(self.ctl("--json", "apply", "-f", "-", code=1, input=text).stdout)
+        self.assertEqual([step["result"] for step in steps], ["created", "failed"])
+        self.assertEqual(steps[1]["problem"]["status"], 404)
+        self.assertIn(service, steps[1]["note"])
+        self.assertEqual(json.loads(self.ctl("--json", "apply", "-f", "-", input="services: {}\n").stdout), [])
 
     def test_one_idempotency_key_deposits_once(self):
         account = self.account()
@@ -114,8 +143,10 @@ class Ctl(GatewayTest):
         self.assertTrue({FAST} < models, models)
         out = self.ctl("--json", "apply", "-f", str(DEMO), "--keys-file", keys)
         self.assertEqual(self.state(), once)
-        for line in out.stdout.splitlines():
-            json.loads(line)
+        steps = json.loads(out.stdout)
+        self.assertEqual({step["result"] for step in steps}, {"unchanged"}, steps)
+        self.assertEqual({step["kind"] for step in steps} - {"key"},
+                         {"service", "account", "deposit", "subscription"})
         self.ctl("apply", "-f", "/no/such/file.yaml", code=1)
         out = self.ctl("apply", "-f", "-", code=1, input="colour: red\n")
         self.assertIn("colour", out.stderr)

@@ -88,6 +88,30 @@ class CommandLine(unittest.TestCase):
                 self.assertEqual(out.returncode, 1, out)
                 self.assertRegex(out.stdout + out.stderr, r"tollgate\.yaml:\d+")
 
+    def test_the_faults_of_price_lists_are_told_with_the_others(self):
+        path = self.file("colour: red\n"                                      # 1
+                         "billing:\n"                                         # 2
+                         "  catalog: bad-catalog.yaml\n"                      # 3
+                         "  plans: [conf/good.yaml, bad-plan.yaml, none.yaml]\n")  # 4
+        folder = Path(path).parent
+        (folder / "conf").mkdir()
+        shipped = Path(__file__).resolve().parents[2] / "conf" / "plans" / "points-2021-08-20.yaml"
+        (folder / "conf" / "good.yaml").write_text(shipped.read_text("utf-8"))
+        (folder / "bad-catalog.yaml").write_text("models: 5\nnonsense: 1\n")
+        (folder / "bad-plan.yaml").write_text("id: x\nnonsense: 1\n")
+        out = run("check", "--config", path, cwd=folder)
+        self.assertEqual(out.returncode, 1, out)
+        for told in (r"tollgate\.yaml:1: colour: ",
+                     r"tollgate\.yaml:3: billing\.catalog: bad-catalog\.yaml:1: .*models",
+                     r"tollgate\.yaml:3: billing\.catalog: bad-catalog\.yaml:2: .*nonsense",
+                     r"tollgate\.yaml:4: billing\.plans\[1\]: bad-plan\.yaml:2: .*nonsense",
+                     r"tollgate\.yaml:4: billing\.plans\[2\]: none\.yaml: cannot be read"):
+            self.assertRegex(out.stderr, r"(?m)^\S*" + told)
+        self.assertNotIn("plans[0]", out.stderr)
+        out = run("serve", "--config", self.file("billing: {plans: [none.yaml]}\n"), cwd=folder)
+        self.assertEqual(out.returncode, 1, out)
+        self.assertIn("billing.plans[0]: none.yaml: cannot be read", out.stdout + out.stderr)
+
     def test_a_start_with_a_bad_file_fails_and_says_so(self):
         out = run("serve", "--config", self.file("colour: red\n"), cwd="/tmp")
         self.assertNotEqual(out.returncode, 0)

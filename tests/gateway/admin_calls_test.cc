@@ -50,6 +50,60 @@ TEST_F(AdminCalls, AccountsListInPages) {
   EXPECT_EQ(second.at("items").at(0).at("created_at"), "2021-08-20T10:30:00+08:00");
 }
 
+TEST_F(AdminCalls, WhatIsNoCursorIsRefusedByEveryList) {
+  make_subscribed_account(true);
+  for (const auto* list : {"/v1/services", "/v1/accounts", "/v1/accounts/acme/keys", "/v1/accounts/acme/subscriptions",
+                           "/v1/accounts/acme/transfers", "/v1/notifications"}) {
+    for (const auto* after : {"ZZ!", ""}) {
+      const auto answer = call("GET", fmt::format("{}?after={}", list, after));
+      EXPECT_EQ(answer.status, 400U) << list;
+      EXPECT_EQ(answer.text("field"), "after") << list;
+    }
+  }
+  EXPECT_EQ(call("GET", "/v1/accounts?after=acme").status, 200U);
+}
+
+TEST_F(AdminCalls, NullIsAsGoodAsAbsent) {
+  make_subscribed_account(true);
+  EXPECT_EQ(call("POST", "/v1/accounts/acme/keys", R"({"name":"laptop","expires_at":null})").status, 201U);
+  EXPECT_EQ(pay("/v1/accounts/acme/deposits", R"({"amount":"1.00","kind":"voucher","expires_at":null})", "k").status,
+            201U);
+  EXPECT_EQ(call("PUT", "/v1/accounts/acme/subscriptions/classify", R"({"paid":true,"plan":null})").status, 200U);
+  EXPECT_EQ(call("POST", "/v1/quotes",
+                 R"({"model":"image-classification/high-performance","points":5,"calls":null,"plan":null})")
+                .status,
+            200U);
+  EXPECT_EQ(call("PUT", "/v1/accounts/acme", R"({"name":null})").text("field"), "name");
+}
+
+TEST_F(AdminCalls, AnEpochOfZeroWasNeverGivenOut) {
+  const auto report = [&](std::string_view epoch) {
+    return call("POST", "/v1/usage", fmt::format(R"({{"gateway":"gw-2","epoch":{},"totals":[]}})", epoch));
+  };
+  EXPECT_EQ(report("0").status, 409U);
+  EXPECT_EQ(report("0").text("code"), "unknown_epoch");
+  for (const auto* epoch : {"-1", "1.5", "\"0\"", "null"}) EXPECT_EQ(report(epoch).text("field"), "epoch") << epoch;
+}
+
+TEST_F(AdminCalls, WhoMeasuresTheBooksHearsOfEveryChangeAndAudit) {
+  int changes = 0;  // both on the billing thread, before the answer
+  std::int64_t broken = -1;
+  options_.changed = [&] { ++changes; };
+  options_.audited = [&](std::int64_t count) { broken = count; };
+  serve();
+  EXPECT_EQ(call("PUT", "/v1/accounts/acme", R"({"name":"a"})").status, 200U);
+  EXPECT_EQ(changes, 1);
+  EXPECT_EQ(pay("/v1/accounts/acme/deposits", R"({"amount":"1.00","kind":"cash"})", "k").status, 201U);
+  EXPECT_EQ(changes, 2);
+  EXPECT_EQ(pay("/v1/accounts/acme/deposits", R"({"amount":"1.00","kind":"cash"})", "k").status, 201U);
+  EXPECT_EQ(call("PUT", "/v1/accounts/acme", R"({"name":5})").status, 400U);
+  EXPECT_EQ(call("GET", "/v1/accounts/acme").status, 200U);
+  EXPECT_EQ(changes, 2) << "neither by a repetition, nor by a refusal, nor by a look";
+  EXPECT_EQ(broken, -1);
+  EXPECT_EQ(call("GET", "/v1/audit").status, 200U);
+  EXPECT_EQ(broken, 0);
+}
+
 TEST_F(AdminCalls, AKeyIsShownOnceAndRevokedOnce) {
   call("PUT", "/v1/accounts/acme", R"({"name":"a"})");
   const auto created =

@@ -89,6 +89,13 @@ class Client {
     }
     return answer;
   }
+  // All bytes until the server closes.
+  std::string receive_all() {
+    std::string bytes;
+    boost::system::error_code end;
+    boost::asio::read(socket_, boost::asio::dynamic_buffer(bytes), end);
+    return bytes;
+  }
   // True: the server has closed.
   bool closed() {
     char byte = 0;

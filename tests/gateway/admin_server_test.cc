@@ -56,8 +56,35 @@ TEST_F(AdminServerTest, UnknownPathsAndMethodsAreTold) {
   }
   const auto answer = call("PATCH", "/v1/accounts/acme");
   expect_problem(answer, 405, "method_not_allowed");
-  EXPECT_EQ(answer.headers.at("allow"), "PUT, GET");
+  EXPECT_EQ(answer.headers.at("allow"), "PUT, GET, HEAD");
   EXPECT_EQ(call("POST", "/healthz").status, 405U);
+}
+
+// RFC 9110 9.3.2.
+TEST_F(AdminServerTest, HeadAnswersLikeGetWithoutTheBody) {
+  call("PUT", "/v1/accounts/acme", R"({"name":"a"})");
+  for (const auto* target : {"/healthz", "/readyz", "/metrics", "/v1/catalog", "/v1/accounts/acme",
+                             "/v1/accounts?limit=1", "/v1/accounts/nobody", "/v1/accounts?limit=0", "/v1/nothing"}) {
+    const auto get = call("GET", target);
+    Client client(server_->port());
+    client.send(request_text("HEAD", target, {}, "Connection: close\r\n"));
+    const auto bytes = client.receive_all();
+    EXPECT_TRUE(bytes.starts_with("HTTP/1.1 " + std::to_string(get.status) + " ")) << target << bytes;
+    EXPECT_TRUE(bytes.ends_with("\r\n\r\n")) << target << bytes;
+    EXPECT_NE(bytes.find("Content-Length: " + std::to_string(get.body.size()) + "\r\n"), std::string::npos) << bytes;
+    EXPECT_NE(bytes.find("Content-Type: " + get.headers.at("content-type") + "\r\n"), std::string::npos) << bytes;
+  }
+  EXPECT_EQ(call("DELETE", "/healthz").headers.at("allow"), "GET, HEAD");
+  EXPECT_EQ(call("GET", "/v1/usage").headers.at("allow"), "POST");
+  Client without(server_->port());
+  without.send(request_text("HEAD", "/v1/catalog", {}, "Connection: close\r\n", false));
+  EXPECT_TRUE(without.receive_all().starts_with("HTTP/1.1 401 "));
+}
+
+TEST_F(AdminServerTest, ProbesAndMetricsIgnoreAQuery) {
+  for (const auto* target : {"/healthz?x=1", "/readyz?x", "/metrics?x", "/metrics?collect[]=%zz&x&x"}) {
+    EXPECT_EQ(call("GET", target).status, 200U) << target;
+  }
 }
 
 TEST_F(AdminServerTest, QueriesAreCheckedByName) {

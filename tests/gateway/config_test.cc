@@ -52,6 +52,13 @@ TEST_F(ConfigTest, WithoutAFileThereAreTheDefaults) {
   EXPECT_EQ(values_of(loaded.config), values_of(Config{}));
 }
 
+TEST_F(ConfigTest, EachKeyOfTheFileHasItsPlace) {
+  const auto loaded = load("listen: 0.0.0.0:80\nbilling:\n  catalog: a.yaml\n", {{"workers", "2"}});
+  EXPECT_EQ(loaded.places.at("listen"), path_ + ":1");
+  EXPECT_EQ(loaded.places.at("billing.catalog"), path_ + ":3");
+  EXPECT_EQ(loaded.places.count("workers"), 0U);
+}
+
 TEST_F(ConfigTest, TheShippedFileSaysTheDefaults) {
   const auto shipped = (std::filesystem::path(__FILE__).parent_path() / "../../conf/tollgate.yaml").string();
   const auto loaded = load_config(shipped, {});

@@ -79,8 +79,8 @@ TEST(ObjectReader, IntegersAreIntegersInRange) {
        {R"({"a":-1})", R"({"a":11})", R"({"a":9223372036854775808})", R"({"a":-9223372036854775808})"}) {
     EXPECT_EQ(fault_of(text, read), "a: must be from 0 to 10") << text;
   }
-  for (const auto* text : {R"({"a":1.0})", R"({"a":1e1})", R"({"a":"1"})", R"({"a":null})", R"({"a":true})",
-                           R"({"a":[1]})", R"({"a":18446744073709551616})"}) {
+  for (const auto* text : {R"({"a":1.0})", R"({"a":1e1})", R"({"a":"1"})", R"({"a":true})", R"({"a":[1]})",
+                           R"({"a":18446744073709551616})"}) {
     EXPECT_EQ(fault_of(text, read), "a: must be an integer") << text;
   }
 }
@@ -92,6 +92,26 @@ TEST(ObjectReader, MoneyIsADecimalStringAndNeverANumber) {
        {R"({"a":12})", R"({"a":12.5})", R"({"a":"12.5000001"})", R"({"a":""})", R"({"a":"1e3"})", R"({"a":" 1"})"}) {
     EXPECT_NE(fault_of(text, read).find("a: must be a decimal string"), std::string::npos) << text;
   }
+}
+
+TEST(ObjectReader, NullIsAsGoodAsAbsentWhereAbsentIsGood) {
+  const auto read = [](ObjectReader& r) {
+    EXPECT_FALSE(r.has("a"));
+    EXPECT_EQ(r.optional_text("a"), std::nullopt);
+    EXPECT_EQ(r.optional_one_of("a", {"x"}), std::nullopt);
+    EXPECT_EQ(r.optional_integer("a", 1, 2), std::nullopt);
+    EXPECT_EQ(r.optional_boolean("a"), std::nullopt);
+    EXPECT_EQ(r.optional_instant("a"), std::nullopt);
+    r.optional_array("a", 1, 2, [](const auto&, const auto&) { ADD_FAILURE(); });
+  };
+  EXPECT_EQ(fault_of(R"({"a":null})", read), "");
+  EXPECT_EQ(fault_of(R"({})", read), "");
+  const auto wanted = "a: is required, and null is no value";
+  EXPECT_EQ(fault_of(R"({"a":null})", [](ObjectReader& r) { r.text("a"); }), wanted);
+  EXPECT_EQ(fault_of(R"({"a":null})", [](ObjectReader& r) { r.integer("a", 0, 1); }), wanted);
+  EXPECT_EQ(fault_of(R"({"a":null})", [](ObjectReader& r) { r.boolean("a"); }), wanted);
+  EXPECT_EQ(fault_of(R"({"a":null})", [](ObjectReader& r) { r.money("a"); }), wanted);
+  EXPECT_EQ(fault_of(R"({"a":null})", [](ObjectReader& r) { r.object("a", [](ObjectReader&) {}); }), wanted);
 }
 
 TEST(ObjectReader, EveryTypeNamesWhatItWants) {

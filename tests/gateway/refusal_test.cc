@@ -189,6 +189,22 @@ TEST(Refusal, TellsTheLimitWhereAsked) {
   EXPECT_EQ(told.field("x-ratelimit-remaining-requests"), "0");
 }
 
+TEST(Refusal, LogIdsDifferOverWorkersAndFitADouble) {
+  EXPECT_EQ(log_id(0, 1), 2U);
+  EXPECT_EQ(log_id(kLogIdMax - 1, 0), kLogIdMax);
+  EXPECT_EQ(log_id(kLogIdMax - 1, 1), 1U);
+  EXPECT_EQ(kLogIdMax, 9'007'199'254'740'991U);
+  std::set<std::uint64_t> seen;
+  for (int worker = 0; worker < 100; ++worker) {
+    const auto start = random_log_id_start();
+    for (std::uint64_t number = 1; number <= 10; ++number) {
+      const auto id = log_id(start, number);
+      EXPECT_TRUE(id >= 1 && id <= kLogIdMax);
+      EXPECT_TRUE(seen.insert(id).second);
+    }
+  }
+}
+
 TEST(Refusal, IsAppended) {
   std::string out = "before";
   write_refusal(out, refusal(Reason::bad_request, ErrorDialect::problem));
