@@ -240,7 +240,7 @@ Task<void> Session::refuse(Call& call, Reason reason) {
   answer.reason = reason;
   if (call.service) answer.dialect = call.service->config->definition.error_dialect;
   answer.request_id = call.id();
-  answer.log_id = call.number;
+  answer.log_id = worker_.log_id(call.number);
   answer.rate_limit = call.rate_limit_or_null();
   answer.keep_alive = keep_open_;
   answer.without_body = request_.is_head;
