@@ -248,6 +248,16 @@ class Ledger(BillingTest):
         self.assertEqual(samples.get("tollgate_ledger_imbalance"), 0)
 
 
+class ImportedUsage(BillingTest):
+    def test_more_free_points_than_were_granted_are_taken_and_the_audit_holds(self):
+        service, account = self.customer(cash="1.00")
+        self.use(account, service, free=10_000)
+        self.next_hour()
+        self.assertEqual(self.usage(account, service)["free_points"], 20_000)
+        self.assertEqual(account.subscription(service)["free_points_left"], 0)
+        self.assertEqual(self.cash(account), "1.00")         # and what the audit says, tearDown asks
+
+
 class RealTimeGuard(BillingTest):
     """The same price list, but an account whose money is used up is not served until the hour is over."""
 
@@ -280,6 +290,7 @@ class RealTimeGuard(BillingTest):
         self.assertLess(served, 40)
         self.assertGreaterEqual(served, 20)
         self.refused(account.call(service), 402, "arrears")
+        self.assertEqual(self.refuse(self.buy(account, service, "packages", points=200_000), 402), "arrears")
         self.assertEqual(self.kinds(account), [], "the notice comes with the bill")
         self.assertEqual(self.cash(account), "0.10", "and nothing is charged before")
         self.pay_in(account, "1.00")
