@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 #include "billing/core.h"
 #include "billing/page.h"
@@ -13,6 +14,8 @@ namespace tollgate::billing {
 namespace {
 constexpr std::chrono::hours kDay{24};
 constexpr const char* kDeposits = "external:deposits";
+// No sum over balances, in whatever order they are added, is further from 0 than these two together.
+static_assert(kDepositsMax.count() <= std::numeric_limits<std::int64_t>::max() - kIncomeMax.count());
 
 // Periods of 24 h that have begun between the two.
 std::int64_t started_days(WallTime from, WallTime to) {

@@ -1,6 +1,7 @@
 """Where billing meets the rest: calls that are open when their hour ends, services that are deleted before they are
 paid for, moves to another plan that are refused, sums at the edge, and everything at once."""
 
+import re
 import shutil
 import tempfile
 import unittest
@@ -248,6 +249,41 @@ class Ledger(BillingTest):
         self.assertEqual(samples.get("tollgate_ledger_imbalance"), 0)
 
 
+class ImportedUsage(BillingTest):
+    def test_more_free_points_than_were_granted_are_taken_and_the_audit_holds(self):
+        service, account = self.customer(cash="1.00")
+        self.use(account, service, free=10_000)
+        self.next_hour()
+        self.assertEqual(self.usage(account, service)["free_points"], 20_000)
+        self.assertEqual(account.subscription(service)["free_points_left"], 0)
+        self.assertEqual(self.cash(account), "1.00")         # and what the audit says, tearDown asks
+
+
+class ModelsOfAnOlderPlan(BillingTest):
+    """A price list by the call that has no price for one model of the catalogue."""
+    start = "2021-08-10T09:30:00+08:00"
+
+    def setUp(self):
+        folder = tempfile.mkdtemp(prefix="tollgate-e2e-plans-")
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        newer, older = (REPOSITORY / "conf" / "plans" / f"{name}.yaml" for name in (POINTS, LEGACY))
+        shipped = older.read_text("utf-8")
+        without = re.sub(r"  - model: sound-classification\n(    .*\n)+", "", shipped)
+        self.assertNotEqual(shipped, without)
+        Path(folder, older.name).write_text(without, "utf-8")
+        self.more_sets = {"billing.plans": f"{newer},{Path(folder, older.name)}"}
+        super().setUp()
+
+    def test_a_service_does_not_move_to_a_model_without_a_price(self):
+        service, _ = self.customer(plan=LEGACY)
+        route = {"upstreams": [self.model.address], "path_prefix": f"/{service.id}"}
+        answer = self.admin.put_service(service.id, "sound-classification", **route)
+        self.assertEqual(self.refuse(answer, 409), "model_not_priced")
+        self.assertIn(LEGACY, answer.text)
+        self.assertEqual(self.admin.service(service.id)["model"], DETECTION)
+        self.assertIn(self.admin.put_service(service.id, DETECTION, **route).status, (200, 201))
+
+
 class RealTimeGuard(BillingTest):
     """The same price list, but an account whose money is used up is not served until the hour is over."""
 
@@ -280,6 +316,7 @@ class RealTimeGuard(BillingTest):
         self.assertLess(served, 40)
         self.assertGreaterEqual(served, 20)
         self.refused(account.call(service), 402, "arrears")
+        self.assertEqual(self.refuse(self.buy(account, service, "packages", points=200_000), 402), "arrears")
         self.assertEqual(self.kinds(account), [], "the notice comes with the bill")
         self.assertEqual(self.cash(account), "0.10", "and nothing is charged before")
         self.pay_in(account, "1.00")
