@@ -2,24 +2,15 @@
 
 #include <pthread.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <exception>
 
 #include "base/check.h"
 
 namespace tollgate::gateway {
-namespace {
-constexpr int kNice = 10;
-}
-
 BillingThread::BillingThread() : open_(boost::asio::make_work_guard(context_)) {
   thread_ = std::thread([this] {
     ::pthread_setname_np(::pthread_self(), "billing");
-    // Of this thread alone, on Linux. Where a settlement and calls want the same core, calls go first; what is left to
-    // it (a tenth, at worst) still settles. Refused: then all are equal, as before.
-    (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNice);
     run_context();
   });
 }
