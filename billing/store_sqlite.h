@@ -79,6 +79,9 @@ class Query {
   int column_ = 0;
 };
 
+// A row of `id, at, debit, credit, amount, reason, reference`.
+[[nodiscard]] Transfer read_transfer(Query& query);
+
 struct Movement {  // of a ledger account
   std::int64_t debits = 0;
   std::int64_t credits = 0;

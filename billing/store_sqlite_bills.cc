@@ -14,18 +14,6 @@ SettlementPart read_part(Query& query) {
   return part;
 }
 
-Transfer read_transfer(Query& query) {
-  Transfer row;
-  row.id = query.integer();
-  row.at = query.time();
-  row.debit = query.text();
-  row.credit = query.text();
-  row.amount = MicroYuan(query.integer());
-  row.reason = query.text();
-  row.reference = query.text();
-  return row;
-}
-
 Store::NotificationRow read_notification(Query& query) {
   Store::NotificationRow row;
   Notification& notification = row.notification;

@@ -14,6 +14,18 @@ void add(std::int64_t& sum, MicroYuan amount) {
 }
 }  // namespace
 
+Transfer read_transfer(Query& query) {
+  Transfer row;
+  row.id = query.integer();
+  row.at = query.time();
+  row.debit = query.text();
+  row.credit = query.text();
+  row.amount = MicroYuan(query.integer());
+  row.reason = query.text();
+  row.reference = query.text();
+  return row;
+}
+
 std::int64_t SqliteStore::post(std::string_view account, const Transfer& transfer) {
   if (posted_.empty()) {
     Query query(prepared("SELECT coalesce(max(id), 0) FROM transfers"));
@@ -77,17 +89,7 @@ std::vector<Transfer> SqliteStore::transfers(std::string_view account, std::int6
                "WHERE account = ? AND id > ? ORDER BY id LIMIT ?"));
   query.bind(account, after, limit);
   std::vector<Transfer> rows;
-  while (query.step()) {
-    Transfer row;
-    row.id = query.integer();
-    row.at = query.time();
-    row.debit = query.text();
-    row.credit = query.text();
-    row.amount = MicroYuan(query.integer());
-    row.reason = query.text();
-    row.reference = query.text();
-    rows.push_back(std::move(row));
-  }
+  while (query.step()) rows.push_back(read_transfer(query));
   return rows;
 }
 

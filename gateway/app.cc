@@ -132,7 +132,7 @@ std::string Serve::not_ready_because() {
 void Serve::collect_usage() {
   Hour oldest = hour_of(plane_->clock.now());
   for (const auto& worker : workers_) oldest = std::min(oldest, worker->latest_hour());
-  const std::int64_t begun = steady_now().time_since_epoch().count();
+  const std::int64_t begun = steady_ns();
   const auto collected = collector_->collect(oldest);
   unacknowledged_points_.store(collector_->unacknowledged().count(), std::memory_order_relaxed);
   if (collected) {

@@ -45,7 +45,7 @@ void Serve::add_metrics() {
         [this] { return value_of(unacknowledged_points_); });
   gauge("usage_merge_age_seconds", "Age of the oldest usage that the billing core may not have taken yet.", [this] {
     const std::int64_t last = last_merge_ns_.load(std::memory_order_relaxed);
-    return last == 0 ? 0 : static_cast<double>(steady_now().time_since_epoch().count() - last) / 1e9;
+    return last == 0 ? 0 : static_cast<double>(steady_ns() - last) / 1e9;
   });
   counter("usage_report_failures_total", "Rounds in which the billing core did not take the usage.",
           [this] { return value_of(collect_failures_); });
