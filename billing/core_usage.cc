@@ -62,18 +62,25 @@ std::optional<UsageCursor> parse_cursor(std::string_view text) {
 }
 }  // namespace
 
-std::uint32_t Core::open_epoch(std::string_view gateway) {
+std::uint32_t Core::open_epoch(std::string_view gateway, std::int64_t nonce, std::uint32_t above) {
   std::uint32_t epoch = 0;
   const Result<void> outcome = run([&]() -> Result<void> {
     if (!is_valid_id(gateway)) return invalid("gateway", "a gateway's name is 1 to 63 of a-z, 0-9 and '-'");
-    epoch = store_.insert_epoch(gateway, now());
+    epoch = store_.insert_epoch(gateway, now(), nonce, above);
     return {};
   });
   return outcome.has_value() ? epoch : 0;
 }
 
-Result<bool> Core::gave_out(std::string_view gateway, std::uint32_t epoch) {
-  return in_transaction([&]() -> Result<bool> { return store_.epoch_exists(gateway, epoch); });
+Result<std::uint32_t> Core::take_over_epoch(std::string_view gateway, std::int64_t nonce) {
+  return in_transaction([&]() -> Result<std::uint32_t> {
+    if (const auto known = store_.find_epoch(gateway, nonce)) return *known;
+    return store_.insert_epoch(gateway, now(), nonce, 0);
+  });
+}
+
+Result<bool> Core::has_subscription(std::uint32_t number) {
+  return in_transaction([&]() -> Result<bool> { return store_.find_subscription(number).has_value(); });
 }
 
 Result<void> Core::check_epoch(std::string_view gateway, std::int64_t epoch) {

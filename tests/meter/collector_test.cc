@@ -24,7 +24,7 @@ class CollectorTest : public testing::Test {
     workers_.clear();
     journal_.reset();
     journal_ = file_.open(256);
-    journal_->begin_epoch(epoch);
+    EXPECT_TRUE(journal_->begin_epoch(epoch, 7));
     for (int i = 0; i < 2; ++i) workers_.emplace_back(*journal_);
     collector_ = std::make_unique<Collector>(*journal_, "gw-1", receiver_.deliver());
   }
@@ -197,8 +197,8 @@ TEST_F(CollectorTest, CutsWhatIsTooMuchForOneReport) {
   workers_.clear();
   journal_.reset();
   journal_ = file_.open(12'000);
-  journal_->begin_epoch(2);
-  for (std::uint32_t i = 0; i < 10'001; ++i) journal_->take(i, kHour)->calls_succeeded.add(1);
+  EXPECT_TRUE(journal_->begin_epoch(2, 7));
+  for (std::uint32_t i = 0; i < 10'001; ++i) journal_->take(i, kHour)->count_succeeded(Points());
   collector_ = std::make_unique<Collector>(*journal_, "gw-1", receiver_.deliver());
   ASSERT_TRUE(collector_->collect(kHour));
   EXPECT_EQ(receiver_.reports.size(), 2U);

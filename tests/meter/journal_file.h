@@ -27,8 +27,9 @@ class JournalFile {
   [[nodiscard]] std::string path() const { return folder_ / "usage.journal"; }
 
   // nullptr: refused; the fault's words are in `why`.
-  std::unique_ptr<Journal> open(std::uint32_t slots, std::string_view gateway = "gw-1") {
-    auto journal = Journal::open(path(), gateway, slots);
+  std::unique_ptr<Journal> open(std::uint32_t slots, std::string_view gateway = "gw-1", std::uint32_t store = 0,
+                                std::uint32_t slots_max = 0) {
+    auto journal = Journal::open({path(), std::string(gateway), store, slots, slots_max});
     if (!journal) {
       why = journal.error();
       return nullptr;
