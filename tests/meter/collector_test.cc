@@ -49,6 +49,17 @@ class CollectorTest : public testing::Test {
   std::unique_ptr<Collector> collector_;
 };
 
+TEST_F(CollectorTest, ReportsAnEpochUnderTheNumberItIsKnownBy) {
+  call(0, 1, kHour);
+  start(2);
+  collector_->report_as(1, 41);
+  call(0, 1, kHour);
+  ASSERT_TRUE(collector_->collect(kHour));
+  EXPECT_EQ(merged(41, 1, kHour).billable_points, Points(6));
+  EXPECT_EQ(merged(2, 1, kHour).billable_points, Points(6));
+  EXPECT_EQ(merged(1, 1, kHour), UsageTotals());
+}
+
 TEST_F(CollectorTest, ReportsCumulativeTotalsOfItsGatewayAndEpoch) {
   call(0, 1, kHour);
   ASSERT_TRUE(collector_->collect(kHour));
