@@ -52,12 +52,19 @@ Journal::~Journal() {
 
 void Journal::load_slots() {
   std::uint32_t touched = 0;
-  const Slot* slots = mapping_.slots();
+  std::uint32_t revived = 0;
+  Slot* slots = mapping_.slots();
   for (std::uint32_t i = 0; i < slots_total(); ++i) {
-    if (slots[i].epoch.load(std::memory_order_relaxed) == 0) continue;
+    if (slots[i].epoch.load(std::memory_order_relaxed) == 0) {
+      if (slots[i].check == 0 || !revive(i)) continue;
+      ++revived;
+    }
     touched = i + 1;
     if (!is_whole(i)) ++damaged_;
     used_.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (revived > 0) {
+    findings_.push_back(std::to_string(revived) + " slots of the journal had lost their epoch: restored and counted");
   }
   if (damaged_ > 0) {
     findings_.push_back(std::to_string(damaged_) + " slots of the journal are damaged: set aside, not counted");
@@ -72,6 +79,19 @@ void Journal::load_slots() {
   for (std::uint32_t i = touched; i-- > 0;) {
     if (slots[i].epoch.load(std::memory_order_relaxed) == 0) push_free(i);
   }
+}
+
+// A slot without an epoch whose check fits one was not given back: damage freed it. (Or a kill came between the two
+// writes of recycle(): then what it holds was acknowledged, and reporting it again changes nothing.)
+bool Journal::revive(std::uint32_t index) noexcept {
+  Slot& slot = mapping_.slots()[index];
+  for (const EpochMark& mark : mapping_.page().epochs) {
+    if (mark.epoch == 0 || mark.check != check_of(mark, salt_)) continue;
+    if (slot.check != slot_check(slot, mark.epoch, index, salt_)) continue;
+    slot.epoch.store(mark.epoch, std::memory_order_relaxed);
+    return true;
+  }
+  return false;
 }
 
 // A slot that was ever taken keeps some of its words when it is given back, so a whole page of zeros among those that
@@ -163,6 +183,7 @@ Slot* Journal::take(std::uint32_t subscription, Hour hour) noexcept {
 
 void Journal::recycle(Slot& slot) noexcept {
   slot.epoch.store(0, std::memory_order_release);
+  slot.check = 0;  // what is given back looks different from a slot whose epoch was damaged
   used_.fetch_sub(1, std::memory_order_relaxed);
   push_free(static_cast<std::uint32_t>(&slot - mapping_.slots()));
 }

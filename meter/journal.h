@@ -80,6 +80,7 @@ class Journal {
   Journal() = default;
 
   void load_slots();
+  [[nodiscard]] bool revive(std::uint32_t index) noexcept;
   [[nodiscard]] std::uint32_t find_zeroed_pages() const noexcept;
   [[nodiscard]] std::optional<std::uint32_t> pop_free() noexcept;
   [[nodiscard]] std::optional<std::uint32_t> next_fresh() noexcept;

@@ -41,11 +41,14 @@ class JournalFile {
 
   // Inverts the byte at `offset`.
   void damage(std::streamoff offset) {
-    std::fstream file(path(), std::ios::in | std::ios::out | std::ios::binary);
+    std::ifstream file(path(), std::ios::binary);
     file.seekg(offset);
-    const int byte = file.get();
+    put(offset, static_cast<char>(file.get() ^ 0xff));
+  }
+  void put(std::streamoff offset, char byte) {
+    std::fstream file(path(), std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(offset);
-    file.put(static_cast<char>(byte ^ 0xff));
+    file.put(byte);
     ASSERT_TRUE(file.good());
   }
   void truncate(std::uintmax_t bytes) { std::filesystem::resize_file(path(), bytes); }

@@ -153,6 +153,20 @@ TEST(JournalRecovery, APageThatWasZeroedIsSeenAndTheOthersAreKept) {
   }
 }
 
+TEST(JournalRecovery, ASlotThatDamageFreedIsCountedAndOneThatWasGivenBackIsNot) {
+  JournalFile file;
+  count(file, 2);
+  {
+    auto journal = file.open(256);
+    journal->recycle(journal->slots()[0]);
+  }
+  file.put(JournalFile::kSlotsBegin + static_cast<std::streamoff>(sizeof(Slot)) + 8, 0);  // epoch 1 becomes 0
+  auto journal = file.open(256);
+  EXPECT_TRUE(says(*journal, "1 slots of the journal had lost their epoch"));
+  EXPECT_EQ(points_held(*journal), 6);
+  EXPECT_EQ(journal->slots_used(), 1U);
+}
+
 TEST(JournalRecovery, AnEpochWhoseMarkIsDamagedHasTheSameNonceAtEveryStart) {
   JournalFile file;
   count(file, 1);
