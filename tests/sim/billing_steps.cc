@@ -108,7 +108,7 @@ void Simulation::change_key() {
 
 void Simulation::deposit() {
   SimAccount& account = accounts_[random_.index(accounts_.size())];
-  const std::int64_t amount = random_.one_of<std::int64_t>({10'000, 100'000, 5 * kYuan, 190 * kYuan, 900 * kYuan});
+  const std::int64_t amount = random_.one_of<std::int64_t>({10'000, 300'000, 5 * kYuan, 190 * kYuan, 900 * kYuan, 2'000 * kYuan});
   const bool voucher = random_.percent(25);
   const auto done =
       process_->core().deposit(account.id, MicroYuan(amount),
@@ -159,7 +159,7 @@ void Simulation::buy_pack() {
 }
 
 void Simulation::billing_step() {
-  switch (random_.below(12)) {
+  switch (random_.below(14)) {
     case 0:
     case 1:
     case 2: return deposit();
@@ -171,6 +171,8 @@ void Simulation::billing_step() {
     case 8: return switch_paid();
     case 9: return change_key();
     case 10: return change_service();
+    case 11:
+    case 12: return buy_pack();
     default: return add_subscription();
   }
 }

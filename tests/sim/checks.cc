@@ -45,7 +45,7 @@ void Simulation::check_permits() {
 
 void Simulation::check_free_points() {
   for (const auto& subscription : subscriptions_) {
-    require(subscription.free_used_here + subscription.free_held <= 10'000, "free points were used above the grant");
+    require(subscription.free_used_here + subscription.free_held <= free_grant_, "free points were used above the grant");
     const auto* known = process_->directory().by_number(subscription.number);
     if (known == nullptr) continue;
     const std::int64_t left = std::max<std::int64_t>(known->free_left.load(), 0);
@@ -171,7 +171,7 @@ void Simulation::check_points() {
     require(shown.has_value(), "a subscription cannot be read");
     std::int64_t packages = 0;
     for (const auto& package : shown->packages) packages += package.points_left.count();
-    std::int64_t free = 10'000;
+    std::int64_t free = free_grant_;
     for (const auto& [key, counts] : merged_.hours()) {
       if (key.first == subscription.number) free -= counts[kFree];
     }

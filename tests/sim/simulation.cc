@@ -21,6 +21,9 @@ Simulation::Simulation(std::uint64_t seed, std::string folder, bool tracing)
       clock_(begin_of(parse_month("2021-09").value()) - std::chrono::hours(40)),
       plans_(billing::built_in_plans()) {
   clock_.advance(std::chrono::microseconds(random_.below(39 * kHourUs)));
+  // The shipped plans; in some histories with less to give away, so that its end is met often.
+  free_grant_ = random_.one_of<std::int64_t>({10'000, 10'000, 500, 130});
+  plans_.front().free_quota = Points(free_grant_);
 }
 
 Simulation::~Simulation() {
@@ -69,9 +72,10 @@ void Simulation::set_up() {
                {"vision", {"image-classification/high-performance", 4, 10}, 6, 50},
                {"ultra", {"object-detection/ultra-accuracy", 60, 4}}};
   for (std::size_t i = 0; i < services_.size(); ++i) put_service(i);
-  for (int i = 0; i < 4; ++i) deposit();
+  for (int i = 0; i < 6; ++i) deposit();
   while (subscriptions_.size() < 5) add_subscription();
   if (random_.percent(50)) report_of_another_gateway();
+  if (random_.percent(70)) use_up_free_points();
   check_step();
 }
 

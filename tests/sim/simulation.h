@@ -150,6 +150,7 @@ class Simulation {
   void collect_somehow();
   void redeliver();
   void report_of_another_gateway();
+  void use_up_free_points();
   void deliver_of_others(const std::vector<Source>& sources, bool of_earlier);
   void apply_of_others(const Source& source, const Counts& counts);
 
@@ -197,6 +198,7 @@ class Simulation {
   ManualClock clock_;
   std::int64_t latest_us_ = 0;  // that the clock ever showed
   std::vector<billing::Plan> plans_;
+  std::int64_t free_grant_ = 0;
   std::unique_ptr<Process> process_;
   int step_ = 0;
   std::uint64_t trajectory_ = 14695981039346656037U;

@@ -5,8 +5,6 @@
 
 namespace tollgate::sim {
 namespace {
-constexpr std::int64_t kFreeGrant = 10'000;
-
 struct Ending {
   const char* name;
   bool succeeded;
@@ -26,7 +24,7 @@ constexpr Ending kEndings[] = {
 }  // namespace
 
 std::int64_t Simulation::free_left(const SimSubscription& subscription) const {
-  return kFreeGrant - subscription.free_used_here - subscription.free_used_elsewhere - subscription.free_held;
+  return free_grant_ - subscription.free_used_here - subscription.free_used_elsewhere - subscription.free_held;
 }
 
 std::int32_t Simulation::guarantee(const SimSubscription& subscription) const {

@@ -101,6 +101,19 @@ void Simulation::report_of_another_gateway() {
   deliver_of_others(grown, random_.percent(30));
 }
 
+// All but a few, by the other gateway.
+void Simulation::use_up_free_points() {
+  if (other_epoch_ == 0) other_epoch_ = process_->core().open_epoch(kOther);
+  require(other_epoch_ != 0, "no epoch was given out");
+  std::vector<Source> used;
+  for (const auto& subscription : subscriptions_) {
+    if (random_.percent(25)) continue;
+    used.push_back({false, other_epoch_, subscription.number, now_hour()});
+    truth_[used.back()][kFree] += std::max<std::int64_t>(0, free_left(subscription) - random_.below(100));
+  }
+  if (!used.empty()) deliver_of_others(used, false);
+}
+
 // All that is true now of these sources; or what once was, of sources that were reported or kept before.
 void Simulation::deliver_of_others(const std::vector<Source>& sources, bool of_earlier) {
   std::vector<std::pair<Source, Counts>> lines;
