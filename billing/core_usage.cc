@@ -95,6 +95,16 @@ Points Core::merge_entry(std::string_view gateway, std::uint32_t epoch, const Me
   const auto stored = store_.find_report(source);
   const UsageTotals before = stored.value_or(UsageTotals{});
   const UsageTotals after = larger(before, entry.totals);
+#ifdef TOLLGATE_CANARY_DROPS_A_MERGE
+  // A planted bug, in the test program sim_canary alone: the simulation has to find it (docs/simulation.md).
+  if (after != before && (entry.hour.since_epoch + after.free_points.count()) % 13 == 0) return {};
+#endif
+#ifdef TOLLGATE_CANARY_COUNTS_A_REPEAT
+  // The same in sim_canary_repeat: now and then, what was merged already is added once more.
+  if (after == before && (entry.hour.since_epoch + after.free_points.count()) % 13 == 0) {
+    store_.add_usage(entry.subscription, entry.hour, after, counted_by);
+  }
+#endif
   if (after == before) return {};  // most entries of a repeated report; nothing at all is no row either
   store_.put_report(source, after);
   const UsageTotals increase = difference(after, before);
