@@ -9,7 +9,7 @@ from load import Comparison, Subscription
 def three_calls(kind):
     """1 answered, 2 served but cut off by the fault, 3 sent and never seen: at 5 points each."""
     subscription = Subscription("account", "service", "key", 5, kind)
-    subscription.sent, subscription.answered = {1, 2, 3}, {1}
+    subscription.sent, subscription.answered = {1: 0.0, 2: 0.0, 3: 0.0}, {1: 0.0}
     subscription.seen, subscription.served = {1, 2}, {1, 2}
     return subscription
 

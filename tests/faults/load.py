@@ -18,6 +18,7 @@ from harness import DETECTION, FAST, REPOSITORY, FakeModel, Tollgate, eventually
 
 ALL_TIME = {"from": "2000-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
 FIELDS = ("calls_succeeded", "calls_failed", "calls_unmetered", "free_points", "billable_points")
+_loads = itertools.count(1)
 SLOW_MS = 4  # some answers take this long, so that calls of every stage are open at any instant
 
 
@@ -31,13 +32,13 @@ class Subscription:
         self.begin()
 
     def begin(self):
-        self.sent, self.answered, self.refused = set(), set(), set()
-        self.seen, self.served = set(), set()
+        self.sent, self.answered = {}, {}  # number: when, on the steady clock
+        self.refused, self.seen, self.served = set(), set(), set()
 
     @property
     def unknown(self):
         """Sent, and neither answered nor seen by the upstream: in flight when the fault came."""
-        return self.sent - self.answered - self.refused - self.seen
+        return self.sent.keys() - self.answered.keys() - self.refused - self.seen
 
     def bounds(self):
         """What the ledger may hold of these calls, by field: [least, most]. A call counts as soon as it is forwarded,
@@ -87,6 +88,7 @@ class Load:
     def __init__(self, gateway, model, subscriptions, clients_each=2, seed=None):
         self.gateway, self.model, self.subscriptions = gateway, model, subscriptions
         self.seed = random.randrange(2 ** 32) if seed is None else seed
+        self.number = next(_loads)
         self.changed = threading.Condition()
         self.running, self.ended, self.idle = False, False, 0
         self.pause_ms = 0
@@ -140,12 +142,12 @@ class Load:
             fields.update({"X-Fake-Chunked": "1", "X-Fake-Response-Bytes": "9000", "X-Fake-Piece-Bytes": "3000",
                            "X-Fake-Interval-Ms": "1"})
         body = b"x" * 600 if kind == 2 else None
-        subscription.sent.add(number)
-        connection.send(wire.request("POST" if body else "GET", f"/{subscription.service}?call={number}",
-                                     self.gateway.port, subscription.key, body, fields))
+        subscription.sent[number] = time.monotonic()
+        target = f"/{subscription.service}?load={self.number}&call={number}"
+        connection.send(wire.request("POST" if body else "GET", target, self.gateway.port, subscription.key, body, fields))
         response = connection.response()
         if response.status == 200 and not response.truncated:
-            subscription.answered.add(number)
+            subscription.answered[number] = time.monotonic()
         elif response.header("cache-control") == "no-store" and response.status in (402, 403, 429, 503):
             subscription.refused.add(number)
 
@@ -191,7 +193,7 @@ class Load:
 
     def note(self, request):
         subscription = self.by_name.get((request["headers"].get("x-account"), request["headers"].get("x-service")))
-        if subscription is None or "?call=" not in request["target"]:
+        if subscription is None or f"?load={self.number}&call=" not in request["target"]:
             return
         number = int(request["target"].rpartition("=")[2])
         assert number in subscription.sent, f"the upstream saw a call that nobody made: {request}"
