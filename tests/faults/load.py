@@ -229,12 +229,13 @@ class World:
     SERVICES = {"detect": (DETECTION, 5), "classify": (FAST, 4)}
 
     def __init__(self, test, sets=None, data_dir=None, start=None, kinds=("free", "paid", "mixed", "unmetered"),
-                 clients_each=2):
+                 clients_each=2, environment=None):
         self.test = test
         self.model = FakeModel()
         test.addCleanup(self.model.stop)
         self.gateway = Tollgate({"journal.slots": 4096, "billing.plans": plans_file(test), **(sets or {})},
                                 data_dir=data_dir)
+        self.gateway.environment.update(environment or {})
         test.addCleanup(self.gateway.close)
         self.gateway.start()
         if start:

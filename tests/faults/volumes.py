@@ -82,3 +82,31 @@ class Disk:
     def drop_copy(self, image):
         unmount(os.path.join(self.base, os.path.basename(image)))
         os.remove(image)
+
+
+def small_ext4(test, bytes_max):
+    need("mkfs.ext4", "mount", "umount", "losetup")
+    base = folder(test)
+    image = sparse(os.path.join(base, "image"), bytes_max)
+    command("mkfs.ext4", "-q", "-F", "-m", "0", image)
+    return mount(test, os.path.join(base, "disk"), "-o", "loop", image)
+
+
+class Filler:
+    """A file that takes all the room there is on a file system, but for `left` bytes; free() gives it back."""
+
+    def __init__(self, path, left=0):
+        self.path = os.path.join(path, "filler")
+        block = b"\0" * 65536
+        with open(self.path, "wb", buffering=0) as file:
+            while block:
+                try:
+                    if file.write(block) < len(block):
+                        raise OSError
+                except OSError:
+                    block = block[:len(block) // 2] if len(block) > 1 else b""
+            if left:
+                file.truncate(max(0, file.seek(0, os.SEEK_END) - left))
+
+    def free(self):
+        os.remove(self.path)
