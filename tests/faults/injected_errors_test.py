@@ -128,7 +128,8 @@ class SyncFails(unittest.TestCase):
             if number % 2:
                 load.quiet()
                 world.gateway.kill9()
-                world.gateway.launch()
+                self.arm("")
+                world.gateway.start()
             self.arm("")
             eventually(lambda: world.gateway.ready(), "it can sync again")
             load.quiet()

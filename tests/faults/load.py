@@ -66,7 +66,7 @@ class Comparison:
 
     def __init__(self):
         self.lost_points = self.twice_points = self.calls = self.rounds = 0
-        self.faults = []
+        self.faults, self.hit, self.above = [], set(), []
 
     def add(self, subscription, got):
         self.calls += len(subscription.answered)
@@ -74,6 +74,9 @@ class Comparison:
             if not least <= got[field] <= most:
                 self.faults.append(f"{subscription.kind} {subscription.account} {field}: {got[field]}, "
                                    f"the upstream says {least} to {most}")
+                self.hit.add((subscription.account, subscription.service))
+                if got[field] > most:
+                    self.above.append(self.faults[-1])
         least, most = subscription.bounds()["points"]
         self.lost_points += max(0, least - got["points"])
         self.twice_points += max(0, got["points"] - most)
