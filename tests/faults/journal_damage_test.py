@@ -35,6 +35,18 @@ class Damaged(DamageTest):
             world.gateway.start()
         return f"{lost} points of {rounds} damaged slots, 0 of others, 0 twice"
 
+    @row("bit flip that makes an epoch 0", few=1, full=4)
+    def test_epoch_to_zero(self, rounds):
+        """0 is the mark of a free slot, and the first epoch is one bit away from it."""
+        lost = 0
+        for _ in range(rounds):
+            world = self.world()
+            comparison = self.damaged(world, lambda: self.journal.flip(self.journal.used()[0] + 8, 0) or "epoch 1 to 0",
+                                      r"(?i)damaged", lost_subscriptions=1)
+            self.assertEqual(self.damaged_slots(world), 1)
+            lost += comparison.lost_points
+        return f"{lost} points of {rounds} damaged slots, 0 of others, 0 twice"
+
     @row("bit flip in the header", few=4, full=40)
     def test_header(self, rounds):
         return self.header(rounds, 0, 92, r"(?i)header", LATE)

@@ -6,12 +6,12 @@ import os
 import shutil
 import unittest
 
-import wire
-from battery import row
+from battery import row  # first: it makes the end-to-end harness importable
 from damage import LATE, SOON, DamageTest
 from harness import Tollgate, eventually
 from load import Comparison, Load, Subscription, World
 from volumes import folder
+from wire import call
 
 STORE = ("tollgate.db", "tollgate.db-wal", "tollgate.db-shm")
 
@@ -84,8 +84,8 @@ class Restored(DamageTest):
             world.good(world.admin.put_account("newcomer"))
             world.good(world.admin.put_subscription("newcomer", "detect", False))
             key = world.good(world.admin.create_key("newcomer"))["key"]
-            eventually(lambda: wire.call(world.gateway.port, "/nowhere", key).status == 404, "the key is known")
-            served = sum(wire.call(world.gateway.port, "/detect", key).status == 200 for _ in range(3))
+            eventually(lambda: call(world.gateway.port, "/nowhere", key).status == 404, "the key is known")
+            served = sum(call(world.gateway.port, "/detect", key).status == 200 for _ in range(3))
             self.damaged(world, lambda: copy_of(STORE, kept, world.gateway.data_dir) or "store back",
                          r"(?i)subscriptions? that this store does not know", whole=True)
             with open(os.path.join(world.gateway.data_dir, "set-aside-usage.jsonl"), encoding="utf-8") as lines:
