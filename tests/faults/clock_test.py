@@ -13,9 +13,7 @@ import unittest
 from battery import row, sanitized
 from billing_model_units import BEIJING, HOUR, micro
 from harness import eventually
-from load import Comparison, World
-
-POINT_YUAN = 1000  # micro-yuan a point: far from the first tier's end
+from load import POINT_YUAN, Comparison, World
 
 
 class ShiftedClock:

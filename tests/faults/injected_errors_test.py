@@ -13,7 +13,7 @@ import unittest
 from battery import need_fail_points, row, sanitized
 from billing_model_units import micro
 from harness import eventually
-from load import Comparison, World
+from load import POINT_YUAN, START, Comparison, World, next_hour
 
 CALLS = ("pwrite64", "fdatasync", "fsync", "msync", "fallocate", "ftruncate")
 ERRORS = ("EIO", "ENOSPC")
@@ -53,15 +53,63 @@ class InjectedErrors(unittest.TestCase):
         world.check_audit()
         return f"{comparison}; {asked - confirmed} of {asked} deposits refused, {self.ended_at_start} starts too"
 
+    @row("kill at the Nth write or sync, over hours", few=4, full=60)
+    def test_killed_at_every_nth(self, rounds):
+        """Also in the middle of commits, checkpoints and settlements: each hour that ends is charged once."""
+        need_strace()
+        world = World(self, {**SETS, "billing.clock": "manual"}, start=START, clients_each=1)
+        self.load, self.gateway, comparison = world.load, world.gateway, Comparison()
+        source = random.Random(self.load.seed)
+        before = {each: micro(world.admin.account(each.account)["cash"]) for each in world.subscriptions}
+        died = 0
+        for number in range(rounds):
+            call = CALLS[number % 4]
+            plan = f"{call}:signal=SIGKILL:when={round(source.choice((1, 10, 60)) * source.uniform(1, 10))}"
+            died += self.until_killed(plan, world)
+            self.load.compare(comparison)
+            self.assertEqual(comparison.faults, [], f"{plan}, round {number}, seed {self.load.seed}")
+        next_hour(world)
+        for each, cash in before.items():
+            billable = self.load.totals(each)["billable_points"]
+            self.assertEqual(cash - micro(world.admin.account(each.account)["cash"]), billable * POINT_YUAN, each.account)
+        world.check_audit()
+        self.assertGreater(died, rounds // 4)
+        return f"{comparison}; killed in {died} of {rounds} rounds, each hour charged once"
+
+    def until_killed(self, plan, world):
+        """Under load, over the end of an hour: whether the plan's kill came before ours."""
+        self.trace(plan)
+        self.ready_or_ended(plan)
+        for _ in range(8):
+            if self.gateway.process.poll() is not None:
+                break
+            self.load.run_for(0.1)
+            next_hour(world)
+        died = self.gateway.process.poll() is not None
+        self.gateway.process.kill()
+        self.untrace()
+        return died
+
+    def trace(self, plan):
+        """Killed and started again, with the plan from the first instruction on."""
+        self.load.quiet()
+        self.gateway.kill9()
+        # Only the calls concerned stop the program then; but there a signal would be swallowed.
+        quick = [] if "signal=" in plan else ["--seccomp-bpf"]
+        self.gateway.prefix = ["strace", "-D", "-f", "-qq", *quick, "-o", os.devnull,
+                               "-e", f"trace={plan.partition(':')[0]}", "-e", f"inject={plan}"]
+        self.gateway.launch()
+
+    def untrace(self):
+        self.gateway.wait_stopped()
+        self.load.quiet()
+        self.gateway.prefix = []
+        self.gateway.start()
+
     def under(self, plan, world, note):
         """The gateway with the error, under load, then killed and started without: (deposits confirmed, asked for)."""
         gateway = self.gateway
-        self.load.quiet()
-        gateway.kill9()
-        trace = plan.partition(":")[0]
-        gateway.prefix = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", os.devnull, "-e", f"trace={trace}",
-                          "-e", f"inject={plan}"]
-        gateway.launch()
+        self.trace(plan)
         confirmed = asked = 0
         if self.started(note):
             for _ in range(3):
@@ -72,19 +120,19 @@ class InjectedErrors(unittest.TestCase):
             gateway.process.kill()
         else:
             self.ended_at_start += 1
-        gateway.wait_stopped()
-        self.load.quiet()
-        gateway.prefix = []
-        gateway.start()
+        self.untrace()
         return confirmed, asked
 
-    def started(self, note):
+    def ready_or_ended(self, note):
         def settled():
             try:
                 return "ready" if self.gateway.ready() or self.serving() else None
             except AssertionError:
                 return "ended"
-        if eventually(settled, lambda: f"ready or ended, {note}: {self.gateway.stderr()}", within=60) == "ready":
+        return eventually(settled, lambda: f"ready or ended, {note}: {self.gateway.stderr()}", within=60)
+
+    def started(self, note):
+        if self.ready_or_ended(note) == "ready":
             return True
         self.assertEqual(self.gateway.process.returncode, 1, f"{note}: {self.gateway.stderr()}")
         return False

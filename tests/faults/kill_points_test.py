@@ -1,7 +1,6 @@
 """A kill at each named step between a count and the money: the start after it goes on as if the step had never begun, or
 had ended."""
 
-import http.client
 import os
 import signal
 import subprocess
@@ -10,14 +9,12 @@ from contextlib import ExitStack
 from random import Random
 
 from battery import need_fail_points, row
-from billing_model_units import HOUR, hour_of, instant, micro, written
+from billing_model_units import micro
 from harness import eventually
-from load import Comparison, World
+from load import POINT_YUAN, START, Comparison, World, next_hour
 from wire import Closed, Connection
 
 OFTEN = {"journal.collect_interval_ms": 10, "journal.sync_interval_ms": 10}
-POINT_YUAN = 1000      # micro-yuan a point: far from the first tier's end
-START = "2033-05-10T09:30:00+08:00"
 
 
 class KillPoints(unittest.TestCase):
@@ -187,25 +184,19 @@ class KillPoints(unittest.TestCase):
             self.die(world.gateway, f"{name}=kill@1")
             eventually(world.gateway.ready, "it is up")
             load.run_for(0.1)
-            self.next_hour(world)
+            next_hour(world)
             self.wait_killed(world.gateway, name)
             load.quiet()
             world.gateway.start()
             load.compare(comparison)
             self.assertEqual(comparison.faults, [], f"{name}, seed {load.seed}")
-        self.next_hour(world)
+        next_hour(world)
         for each, before in paid.items():
             billable = load.totals(each)["billable_points"]
             charged = before - micro(world.admin.account(each.account)["cash"])
             self.assertEqual(charged, billable * POINT_YUAN, f"{each.account}: {billable} points, {name}")
         world.check_audit()
         return str(comparison)
-
-    def next_hour(self, world):
-        try:
-            world.good(world.admin.set_clock(written(hour_of(instant(world.admin.clock()["now"])) + HOUR)))
-        except (OSError, http.client.HTTPException):
-            pass  # the kill
 
 
 if __name__ == "__main__":

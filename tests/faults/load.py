@@ -1,6 +1,7 @@
 """Traffic for the fault battery and the truth about it: clients on kept connections, each call with a number of its own,
 and what of it the recording upstream served. It compares the ledger with that and has no opinion on the fault."""
 
+import http.client
 import itertools
 import json
 import random
@@ -12,13 +13,15 @@ from pathlib import Path
 
 import battery  # noqa: F401  (makes the end-to-end harness importable)
 import wire
-from billing_model_units import instant, written
+from billing_model_units import HOUR, hour_of, instant, written
 from billing_model_view import pages
 from harness import DETECTION, FAST, REPOSITORY, FakeModel, Tollgate, eventually
 
 ALL_TIME = {"from": "2000-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
 FIELDS = ("calls_succeeded", "calls_failed", "calls_unmetered", "free_points", "billable_points")
 _loads = itertools.count(1)
+POINT_YUAN = 1000                    # micro-yuan a point: far from the first tier's end
+START = "2033-05-10T09:30:00+08:00"  # for the manual clock
 SLOW_MS = 4  # some answers take this long, so that calls of every stage are open at any instant
 
 
@@ -305,6 +308,15 @@ class World:
     def check_audit(self):
         answer = self.admin.audit()
         self.test.assertIs(answer["ok"], True, [each for each in answer["invariants"] if not each["ok"]])
+
+
+def next_hour(world):
+    """Moves the manual clock to the next full hour, where what was used until then is settled."""
+    try:
+        now = instant(world.admin.clock()["now"])
+        world.good(world.admin.set_clock(written(hour_of(now) + HOUR)))
+    except (OSError, http.client.HTTPException):
+        pass  # a kill
 
 
 def moment(admin, fallback):
