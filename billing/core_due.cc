@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/fail_point.h"
 #include "billing/core.h"
 #include "billing/store.h"
 
@@ -26,7 +27,14 @@ Result<bool> Core::run_due_piece(WallTime now, DueRun& run) {
   DueRun done = run;  // counted when it is committed
   // The end of the boundary makes all of it durable; until then a power cut takes back what is repeated after it.
   const auto durability = due_ && !due_->settled ? Durability::with_next : Durability::at_once;
-  auto more = in_transaction([&]() -> Result<bool> { return run_piece(now, done); }, durability);
+  auto more = in_transaction(
+      [&]() -> Result<bool> {
+        const auto piece = run_piece(now, done);
+        if (done.settlements > run.settlements) TOLLGATE_FAIL_POINT("settle.commit");
+        return piece;
+      },
+      durability);
+  if (done.settlements > run.settlements) TOLLGATE_FAIL_POINT("settle.committed");
   running_at_.reset();
   if (more.has_error()) {
     due_.reset();  // what was done since the last commit is undone; the store knows what is open

@@ -7,6 +7,7 @@
 #include <map>
 #include <unordered_set>
 
+#include "base/fail_point.h"
 #include "billing/core.h"
 #include "billing/page.h"
 #include "billing/store.h"
@@ -67,8 +68,10 @@ std::uint32_t Core::open_epoch(std::string_view gateway, std::int64_t nonce, std
   const Result<void> outcome = run([&]() -> Result<void> {
     if (!is_valid_id(gateway)) return invalid("gateway", "a gateway's name is 1 to 63 of a-z, 0-9 and '-'");
     epoch = store_.insert_epoch(gateway, now(), nonce, above);
+    TOLLGATE_FAIL_POINT("epoch.open");
     return {};
   });
+  TOLLGATE_FAIL_POINT("epoch.opened");
   return outcome.has_value() ? epoch : 0;
 }
 
@@ -113,7 +116,7 @@ Points Core::merge_entry(std::string_view gateway, std::uint32_t epoch, const Me
 }
 
 Result<void> Core::merge(const meter::UsageReport& report) {
-  return run([&]() -> Result<void> {
+  const auto merged = run([&]() -> Result<void> {
     if (auto checked = check_epoch(report.gateway, report.epoch); checked.has_error()) return checked.error();
     std::unordered_set<std::uint32_t> known;
     for (std::size_t i = 0; i < report.entries.size(); ++i) {
@@ -133,8 +136,11 @@ Result<void> Core::merge(const meter::UsageReport& report) {
       merge_entry(report.gateway, report.epoch, own, CountedBy::this_gateway);
     }
     check_guards(known);
+    TOLLGATE_FAIL_POINT("report.merge");
     return {};
   });
+  TOLLGATE_FAIL_POINT("report.merged");
+  return merged;
 }
 
 Result<std::vector<Core::MergeEntry>> Core::resolve(const std::vector<NamedUsage>& totals) {

@@ -188,6 +188,7 @@ class Tollgate:
         if token is not None:
             self.environment["TOLLGATE_ADMIN_TOKEN"] = token
         self.token = token
+        self.prefix = []  # what runs the program: a tracer, say
         self.process = None
         self.ports = []
 
@@ -201,7 +202,7 @@ class Tollgate:
             self.ports = [ReservedPort(), ReservedPort()]
         self.port, self.admin_port = (reserved.port for reserved in self.ports)
         self.admin = Admin(self.admin_port, self.token)
-        command = [program("TOLLGATE_BIN", "tollgate"), "serve", "--data-dir", self.data_dir,
+        command = [*self.prefix, program("TOLLGATE_BIN", "tollgate"), "serve", "--data-dir", self.data_dir,
                    "--listen", f"127.0.0.1:{self.port}", "--admin-listen", f"127.0.0.1:{self.admin_port}"]
         for key, value in self.sets.items():
             command += ["--set", f"{key}={value}"]

@@ -80,10 +80,11 @@ Result<void> Process::open_stores() {  // Serve::open_stores
   if (!store) return store.error();
   store_ = *std::move(store);
   store_->set_statement_hook([this](std::string_view) { return saboteur_.refuses(); });
-  auto journal = meter::Journal::open(options_.folder + "/journal", kGateway, options_.slots, store_->identity());
+  auto journal = meter::Journal::open(
+      {options_.folder + "/journal", kGateway, store_->identity(), options_.slots, options_.slots});
   if (!journal) return journal.error();
   journal_ = *std::move(journal);
-  if (journal_->slots_damaged() > 0) return cannot_start("the journal has damaged slots");
+  if (!journal_->findings().empty()) return cannot_start(journal_->findings()[0]);
   for (std::size_t i = 0; i < kWorkers; ++i) recorders_.emplace_back(*journal_);
   return {};
 }
@@ -92,14 +93,16 @@ Result<void> Process::recover() {  // Serve::start_billing
   core_ = std::make_unique<billing::Core>(*store_, billing::Catalog::built_in(), *options_.plans, *options_.clock,
                                           entitlements_);
   if (options_.dies_at_start_after > 0) saboteur_.arm(Saboteur::Kind::dies, options_.dies_at_start_after);
-  for (const std::uint32_t held : journal_->epochs()) {
-    const auto known = core_->gave_out(kGateway, held);
-    if (!known) return known.error();
-    if (!*known) return cannot_start("the journal holds an epoch that was never given out");
+  const auto held = journal_->held_epochs();
+  for (const auto& [epoch, nonce] : held) {
+    const auto known_as = core_->take_over_epoch(kGateway, nonce);
+    if (!known_as) return known_as.error();
+    if (*known_as != epoch) return cannot_start("the journal holds an epoch that was never given out");
   }
-  epoch_ = core_->open_epoch(kGateway);
+  static std::int64_t nonces = 0;  // random in the product; all that counts is that no two are equal
+  epoch_ = core_->open_epoch(kGateway, ++nonces, held.empty() ? 0 : held.back().epoch);
   if (epoch_ == 0) return cannot_start("no epoch");
-  journal_->begin_epoch(epoch_);
+  if (auto begun = journal_->begin_epoch(epoch_, nonces); !begun) return begun;
   core_->own_epoch(epoch_);
   collector_ = std::make_unique<meter::Collector>(
       *journal_, kGateway, [this](const meter::UsageReport& report) { return options_.deliver(*core_, report); });
@@ -159,8 +162,8 @@ std::map<Source, Counts> Process::journal_counts() const {
     if (epoch == 0 || !journal_->is_whole(i)) continue;
     const std::int64_t interrupted = epoch == journal_->epoch() ? 0 : slot.calls_open();
     counts[{true, epoch, slot.subscription, slot.hour}].add(
-        {{slot.calls_succeeded.load(), slot.calls_failed.load() + interrupted, slot.calls_unmetered.load(),
-          slot.free_points.load(), slot.billable_points.load()}});
+        {{slot.calls_succeeded(), slot.calls_failed() + interrupted, slot.calls_unmetered(), slot.free_points().count(),
+          slot.billable_points().count()}});
   }
   return counts;
 }
