@@ -24,6 +24,8 @@ Simulation::Simulation(std::uint64_t seed, std::string folder, bool tracing)
   // The shipped plans; in some histories with less to give away, so that its end is met often.
   free_grant_ = random_.one_of<std::int64_t>({10'000, 10'000, 500, 130});
   plans_.front().free_quota = Points(free_grant_);
+  guards_ = random_.percent(25);
+  if (guards_) plans_.front().arrears_check = billing::ArrearsCheck::realtime;
 }
 
 Simulation::~Simulation() {
