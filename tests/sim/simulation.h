@@ -201,6 +201,7 @@ class Simulation {
   std::int64_t latest_us_ = 0;  // that the clock ever showed
   std::vector<billing::Plan> plans_;
   std::int64_t free_grant_ = 0;
+  std::uint32_t slots_ = 0;
   bool guards_ = false;  // the plan's arrears_check is realtime
   std::unique_ptr<Process> process_;
   int step_ = 0;
