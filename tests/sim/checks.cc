@@ -183,7 +183,7 @@ void Simulation::check_points() {
     }
     require(shown->month_points.count() == subscription.points.charged[month_of_hour(now_hour())],
             "a tier position is off");
-    require(packages == subscription.points.package_points_left(), "what is left of packages is off");
+    require(packages == subscription.points.package_points_left(now_us()), "what is left of packages is off");
     require(shown->free_points_left.count() == std::max<std::int64_t>(free, 0), "the free points shown are off");
   }
 }

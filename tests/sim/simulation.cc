@@ -108,7 +108,8 @@ void Simulation::move_time() {
   if (dice >= 65) by = kHourUs - now_us() % kHourUs + random_.one_of<std::int64_t>({-1, 0, 1, kMinuteUs});
   if (dice >= 80) by = random_.below(3 * kHourUs);
   if (dice >= 88) by = random_.below(26 * kHourUs);
-  if (dice >= 90) by = -random_.below(70 * kMinuteUs);  // as a clock that is set right
+  if (dice >= 90) by = -random_.below(70 * kMinuteUs);                                  // as a clock that is set right
+  if (dice >= 99 && random_.percent(20)) by = random_.between(20, 400) * 24 * kHourUs;  // packages expire
   clock_.advance(std::chrono::microseconds(by));
   note("time moves by seconds", {by / 1'000'000});
   for (std::size_t i = 0; i < kWorkers; ++i) {
