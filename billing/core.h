@@ -366,6 +366,8 @@ class Core {
   // Treats the account as in arrears, or no longer, and tells the traffic when that changed. After whatever may
   // change what it owes or holds.
   void check_guard(std::string_view account);
+  void guard(const std::string& account, bool over);
+  void take_back_guards(std::size_t since);  // the changes after that many of the open transaction
   void check_guards(const std::unordered_set<std::uint32_t>& subscriptions);  // of their accounts
 
   struct MergeEntry {
@@ -392,6 +394,7 @@ class Core {
   std::uint32_t own_epoch_ = 0;
   int depth_ = 0;                               // of nested calls of run()
   std::set<std::string, std::less<>> guarded_;  // accounts treated as in arrears by the guard; from the store at start
+  std::vector<std::pair<std::string, bool>> guard_changes_;  // of the open transaction: a rollback takes them back
   std::optional<WallTime> running_at_;
   std::unique_ptr<DueWork> due_;  // between two pieces of one boundary; only a saving, the store knows what is open
 };
