@@ -70,6 +70,7 @@ struct SubscriptionRecord {
   SubscriptionState state = SubscriptionState::free;
   std::vector<PackWindow> packs;  // those not ended yet, of a paid subscription
   Points free_points_left;        // by the reports merged so far; at start, the true figure
+  WallTime prepaid_until{};       // packages or count packs may pay for its calls; a time gone by: there are none
 };
 
 // Implemented by the wiring; called on the billing thread, must not throw or block.
@@ -217,11 +218,14 @@ class Core {
   Result<Page<Notification>> notifications(std::optional<std::string> after, int limit);  // all, oldest first
 
   // -- usage
-  // Larger than any given out before, and durable. 0, which is never an epoch: `gateway` is no id, or the store
-  // refused.
-  std::uint32_t open_epoch(std::string_view gateway);
-  // Whether `epoch` was given out to that gateway.
-  Result<bool> gave_out(std::string_view gateway, std::uint32_t epoch);
+  // Larger than any given out before and than `above`, and durable. 0, which is never an epoch: `gateway` is no id, or
+  // the store refused. `nonce`: a random number above 0 by which a journal knows its epoch again; 0: none.
+  std::uint32_t open_epoch(std::string_view gateway, std::int64_t nonce = 0, std::uint32_t above = 0);
+  // The number under which usage is taken that was counted under the epoch with that nonce. It is the number that was
+  // given out, unless this store is a restored copy that does not know it: then one of its own, always the same, since
+  // what it would give out itself may be numbers that are taken in the journal.
+  Result<std::uint32_t> take_over_epoch(std::string_view gateway, std::int64_t nonce);
+  Result<bool> has_subscription(std::uint32_t number);  // removed services' too
   // The epoch under which this very process counts: reports of it from outside are refused (epoch_in_use), since the
   // maximum would swallow what is counted here.
   void own_epoch(std::uint32_t epoch) noexcept { own_epoch_ = epoch; }
@@ -340,6 +344,7 @@ class Core {
   Result<void> pay_by_call(OpenUsage& usage, const CallPrice& price, Points cost, Settlement& settlement);
   Result<void> pay_by_point(const OpenUsage& usage, const Plan& plan, Points cost, Settlement& settlement);
   void post_settlement(const OpenUsage& usage, const Settlement& settlement, Books& books);
+  void publish_if_used_up(std::uint32_t subscription);
   struct Posted {
     std::int64_t first = 0;  // transfer
     std::int64_t count = 0;

@@ -63,6 +63,7 @@ Result<Package> Core::buy_package(std::string_view account, std::string_view ser
     store_.insert_package(row->number, package);
     store_.post(account, {0, now, "cash:" + row->account, "income:packages", package.price, "package", package.id});
     store_.post_points({now, row->number, "issued:packages", "package:" + package.id, points, "bought", package.id});
+    publish([changed = record(*row)](EntitlementSink& sink) { sink.subscription_changed(changed); });
     check_guard(account);
     return package;
   });
@@ -98,6 +99,7 @@ Result<CountPack> Core::buy_count_pack(std::string_view account, std::string_vie
     const CountPack pack{random_id("count-pack"), calls, calls, offer->price, now};
     store_.insert_count_pack(row->number, pack);
     store_.post(account, {0, now, "cash:" + row->account, "income:count_packs", pack.price, "count_pack", pack.id});
+    publish([changed = record(*row)](EntitlementSink& sink) { sink.subscription_changed(changed); });
     check_guard(account);
     return pack;
   });

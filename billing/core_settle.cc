@@ -188,8 +188,21 @@ void Core::post_settlement(const OpenUsage& usage, const Settlement& settlement,
       store_.set_call_remainder(number, usage.call_remainder);
     }
   }
+  const auto prepaid = [](const SettlementPart& part) {
+    return part.paid_from == PaidFrom::package || part.paid_from == PaidFrom::count_pack;
+  };
+  if (std::any_of(settlement.parts.begin(), settlement.parts.end(), prepaid)) publish_if_used_up(number);
   books.settled = true;
   books.amount += settlement.amount;
+}
+
+// What was bought beforehand and is gone no longer counts as prepaid on the data path.
+void Core::publish_if_used_up(std::uint32_t subscription) {
+  const auto row = store_.find_subscription(subscription);
+  if (!row) return;
+  const SubscriptionRecord changed = record(*row);
+  if (changed.prepaid_until > now()) return;
+  publish([changed](EntitlementSink& sink) { sink.subscription_changed(changed); });
 }
 
 // Vouchers first, then cash, which may go below 0.

@@ -44,6 +44,10 @@ SubscriptionRecord Core::record(const SubscriptionRow& row) {
   for (const auto& pack : store_.qps_packs(row.number, now())) {
     record.packs.push_back({pack.starts_at, pack.ends_at, pack.qps, pack.unlimited});
   }
+  for (const auto& package : store_.packages(row.number, now())) {
+    if (package.points_left > Points()) record.prepaid_until = std::max(record.prepaid_until, package.expires_at);
+  }
+  if (!store_.count_packs(row.number, WallTime::max()).empty()) record.prepaid_until = WallTime::max();
   return record;
 }
 

@@ -242,7 +242,10 @@ class Store {
 
   // A random number above 0 that this store was given when it was made: journals name the store they belong to.
   virtual std::uint32_t identity() = 0;
-  virtual std::uint32_t insert_epoch(std::string_view gateway, WallTime at) = 0;
+  // A number above all before it and above `above`. `nonce` 0: none.
+  virtual std::uint32_t insert_epoch(std::string_view gateway, WallTime at, std::int64_t nonce,
+                                     std::uint32_t above) = 0;
+  virtual std::optional<std::uint32_t> find_epoch(std::string_view gateway, std::int64_t nonce) = 0;
   virtual bool epoch_exists(std::string_view gateway, std::uint32_t epoch) = 0;
   virtual std::optional<meter::UsageTotals> find_report(const UsageSource& source) = 0;
   virtual void put_report(const UsageSource& source, const meter::UsageTotals& totals) = 0;

@@ -129,7 +129,8 @@ class SqliteStore final : public Store {
   std::vector<QpsPack> qps_packs(std::uint32_t subscription, WallTime not_ended_at) override;
 
   std::uint32_t identity() override;
-  std::uint32_t insert_epoch(std::string_view gateway, WallTime at) override;
+  std::uint32_t insert_epoch(std::string_view gateway, WallTime at, std::int64_t nonce, std::uint32_t above) override;
+  std::optional<std::uint32_t> find_epoch(std::string_view gateway, std::int64_t nonce) override;
   bool epoch_exists(std::string_view gateway, std::uint32_t epoch) override;
   std::optional<meter::UsageTotals> find_report(const UsageSource& source) override;
   void put_report(const UsageSource& source, const meter::UsageTotals& totals) override;

@@ -7,9 +7,18 @@
 #include <array>
 
 namespace tollgate::billing {
+
+// Journals name their epochs by random numbers: a store that was restored from an older copy gives the same numbers out
+// again, and would take usage that it does not know for usage that it knows.
+const char* const kSchemaEpochs = R"sql(
+ALTER TABLE epochs ADD COLUMN nonce INTEGER;
+CREATE UNIQUE INDEX epochs_by_nonce ON epochs (nonce) WHERE nonce IS NOT NULL;
+)sql";
+
 namespace {
 
-constexpr std::array kSteps = {&kSchemaCore, &kSchemaSettlement, &kSchemaBooks};  // step i brings version i to i + 1
+constexpr std::array kSteps = {&kSchemaCore, &kSchemaSettlement, &kSchemaBooks,
+                               &kSchemaEpochs};  // step i brings version i to i + 1
 
 std::int64_t version_of(SQLite::Database& database) {
   SQLite::Statement query(database, "SELECT max(version) FROM schema_version");

@@ -18,10 +18,20 @@ meter::UsageTotals read_totals(Query& query) {
 #define TOTALS "calls_succeeded, calls_failed, calls_unmetered, free_points, billable_points"
 }  // namespace
 
-std::uint32_t SqliteStore::insert_epoch(std::string_view gateway, WallTime at) {
-  Query query(prepared("INSERT INTO epochs (gateway, opened_at) VALUES (?, ?)"));
-  query.bind(gateway, at).exec();
+std::uint32_t SqliteStore::insert_epoch(std::string_view gateway, WallTime at, std::int64_t nonce,
+                                        std::uint32_t above) {
+  // No row is ever deleted: the largest is the last that was given out.
+  Query query(
+      prepared("INSERT INTO epochs (epoch, gateway, opened_at, nonce) "
+               "SELECT max(coalesce(max(epoch), 0), ?) + 1, ?, ?, nullif(?, 0) FROM epochs"));
+  query.bind(above, gateway, at, nonce).exec();
   return static_cast<std::uint32_t>(database_.getLastInsertRowid());
+}
+
+std::optional<std::uint32_t> SqliteStore::find_epoch(std::string_view gateway, std::int64_t nonce) {
+  Query query(prepared("SELECT epoch FROM epochs WHERE nonce = ? AND gateway = ?"));
+  if (!query.bind(nonce, gateway).step()) return std::nullopt;
+  return static_cast<std::uint32_t>(query.integer());
 }
 
 bool SqliteStore::epoch_exists(std::string_view gateway, std::uint32_t epoch) {

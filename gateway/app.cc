@@ -93,15 +93,18 @@ void Serve::reload() {
       fresh.listen != config_->listen || fresh.admin_listen != config_->admin_listen ||
       fresh.data_dir != config_->data_dir || fresh.gateway != config_->gateway || fresh.workers != config_->workers ||
       fresh.billing.clock != config_->billing.clock || fresh.billing.webhook_url != config_->billing.webhook_url ||
-      fresh.journal.slots != config_->journal.slots || fresh.billing.catalog != config_->billing.catalog ||
-      fresh.billing.plans != config_->billing.plans || fresh.log.access_log != config_->log.access_log;
+      fresh.journal.slots != config_->journal.slots || fresh.journal.slots_max != config_->journal.slots_max ||
+      fresh.billing.catalog != config_->billing.catalog || fresh.billing.plans != config_->billing.plans ||
+      fresh.log.access_log != config_->log.access_log;
   if (fixed_changed)
-    spdlog::warn("addresses, data_dir, gateway, workers, journal.slots, billing and log.access_log take a restart");
+    spdlog::warn(
+        "addresses, data_dir, gateway, workers, journal.slots, journal.slots_max, billing and log.access_log take a "
+        "restart");
   set_up_log(fresh.log);
   if (access_log_) access_log_->reopen();
   config_ = std::make_shared<const Config>(std::move(fresh));
   collect_interval_ms_.store(config_->journal.collect_interval_ms, std::memory_order_relaxed);
-  sync_interval_ms_.store(config_->journal.sync_interval_ms, std::memory_order_relaxed);
+  keeper_->set_bounds(keeper_bounds(config_->journal));
   for (auto& worker : workers_) {
     worker->post([raw = worker.get(), config = config_] { raw->set_config(config); });
   }
@@ -123,7 +126,7 @@ std::string Serve::metrics() { return metrics_->text(); }
 std::string Serve::not_ready_because() {
   if (draining_.load(std::memory_order_relaxed)) return "draining";
   if (!ready_.load(std::memory_order_relaxed)) return "starting";
-  if (journal_failing_.load(std::memory_order_relaxed)) return "the journal cannot be written to the disk";
+  if (!keeper_->is_durable()) return "the journal cannot be written to the disk";
   return {};
 }
 
@@ -148,6 +151,7 @@ void Serve::schedule_collection() {
   collect_timer_->async_wait([this](const error_code& error) {
     // An expired timer's handler may be queued already when it is cancelled: then it must not arm it again.
     if (error || stopping_) return;
+    keeper_->watch(steady_ns());
     collect_usage();
     quiescence_->collect();
     if (entitlements_->take_changed()) books_changed_ = true;  // by usage: an account is guarded, or no longer
@@ -155,23 +159,6 @@ void Serve::schedule_collection() {
     measure_changed_books();
     schedule_collection();
   });
-}
-
-void Serve::sync_journal() {
-  while (!stop_journal_.load(std::memory_order_relaxed)) {
-    const std::int64_t begun = steady_ns();
-    const bool good = journal_->sync();
-    if (good) last_sync_ns_.store(begun, std::memory_order_relaxed);
-    if (good == journal_failing_.load(std::memory_order_relaxed)) {
-      journal_failing_.store(!good, std::memory_order_relaxed);
-      if (good) {
-        spdlog::info("the journal can be written again");
-      } else {
-        spdlog::error("the journal cannot be written to the disk");
-      }
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(sync_interval_ms_.load(std::memory_order_relaxed)));
-  }
 }
 
 void Serve::publish_service(const std::string& id, const std::shared_ptr<const ServiceConfig>& service) {

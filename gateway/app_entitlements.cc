@@ -58,6 +58,7 @@ void Entitlements::subscription_changed(const billing::SubscriptionRecord& recor
   for (const auto& pack : record.packs) {
     entitlement.packs.push_back({pack.starts_at, pack.ends_at, pack.qps, pack.unlimited});
   }
+  entitlement.prepaid_until = record.prepaid_until;
   directory_.set_subscription(record.number, record.account, record.service, std::move(entitlement),
                               record.free_points_left);
 }

@@ -37,10 +37,17 @@ void Serve::add_metrics() {
         [this] { return static_cast<double>(journal_->slots_total() - journal_->slots_used()); }, {{"state", "free"}});
   gauge("journal_slots", slots_help, [this] { return static_cast<double>(journal_->slots_damaged()); },
         {{"state", "damaged"}});
-  gauge("journal_unsynced_seconds", "Age of the oldest count that a power cut could take.", [this] {
-    const std::int64_t last = last_sync_ns_.load(std::memory_order_relaxed);
-    return last == 0 ? 0 : static_cast<double>(steady_ns() - last) / 1e9;
-  });
+  gauge("journal_unsynced_seconds", "Age of the oldest count that a power cut could take.",
+        [this] { return static_cast<double>(steady_ns() - keeper_->last_sync_ns()) / 1e9; });
+  gauge("journal_durable",
+        "1: what is counted reaches the disk; 0: it does not, and free and prepaid calls are refused.",
+        [this] { return keeper_->is_durable() ? 1.0 : 0.0; });
+  counter("journal_sync_failures_total", "Syncs of the journal that the disk refused.",
+          [this] { return static_cast<double>(keeper_->sync_failures()); });
+  counter("journal_grow_failures_total", "Attempts to enlarge the journal that the disk refused.",
+          [this] { return static_cast<double>(keeper_->grow_failures()); });
+  counter("usage_set_aside_total", "Entries of an earlier process's usage that the store could not place.",
+          [this] { return value_of(usage_set_aside_); });
   gauge("usage_unacknowledged_points", "Points counted that the billing core has not taken yet.",
         [this] { return value_of(unacknowledged_points_); });
   gauge("usage_merge_age_seconds", "Age of the oldest usage that the billing core may not have taken yet.", [this] {

@@ -23,6 +23,7 @@
 #include "gateway/worker.h"
 #include "meter/collector.h"
 #include "meter/journal.h"
+#include "meter/journal_keeper.h"
 #include "meter/metrics.h"
 
 namespace tollgate::gateway {
@@ -46,14 +47,16 @@ class Serve final : public Traffic {
   Result<void> choose_clock();
   Result<void> open_stores();
   Result<void> start_billing();  // on the billing thread: epoch, what the journal still holds, entitlements
+  Result<void> take_over_journal();
+  Result<void> deliver_usage(const meter::UsageReport& report);
   Result<void> start_workers();
   Result<void> start_admin();
   void add_metrics();
+  static meter::KeeperBounds keeper_bounds(const JournalConfig& journal);
 
   // Recurring.
   void collect_usage();        // billing thread
   void schedule_collection();  // billing thread
-  void sync_journal();         // its own thread
   void measure_books();        // billing thread: what metrics show of the store
   void books_changed();        // billing thread: measured at once, or in a round of collection if that costs much
   void measure_changed_books();
@@ -99,6 +102,7 @@ class Serve final : public Traffic {
 
   std::unique_ptr<billing::Store> store_;
   std::unique_ptr<meter::Journal> journal_;
+  std::optional<meter::JournalKeeper> keeper_;
   std::optional<limiter::Quiescence> quiescence_;
   std::optional<limiter::Directory> directory_;
   std::optional<meter::Metrics> metrics_;
@@ -113,20 +117,16 @@ class Serve final : public Traffic {
   std::optional<asio::steady_timer> due_timer_;
   std::unique_ptr<Outbox> outbox_;
   std::unique_ptr<AdminServer> admin_;
-  std::thread journal_thread_;
   std::thread drain_thread_;  // waits for the workers, so that the main thread hears further signals
 
   // Written by one thread each, read when metrics are scraped; each is a fact of its own, so relaxed is enough.
   std::atomic<bool> ready_{false};
   std::atomic<bool> draining_{false};
-  std::atomic<bool> stop_journal_{false};
-  std::atomic<bool> journal_failing_{false};
   std::atomic<std::int64_t> collect_interval_ms_;  // written by a reload on the main thread
-  std::atomic<std::int64_t> sync_interval_ms_;     // the same
-  std::atomic<std::int64_t> last_sync_ns_{0};
   std::atomic<std::int64_t> last_merge_ns_{0};
   std::atomic<std::int64_t> unacknowledged_points_{0};
   std::atomic<std::int64_t> collect_failures_{0};
+  std::atomic<std::int64_t> usage_set_aside_{0};
   std::atomic<std::int64_t> accounts_active_{0};
   std::atomic<std::int64_t> accounts_arrears_{0};
   std::atomic<std::int64_t> ledger_imbalance_{0};

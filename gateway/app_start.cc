@@ -34,12 +34,15 @@ auto run_and_wait(BillingThread& thread, Work work) {
 }
 }  // namespace
 
+meter::KeeperBounds Serve::keeper_bounds(const JournalConfig& journal) {
+  return {journal.sync_interval_ms, journal.unsynced_ms_max, Points(journal.unsynced_points_max)};
+}
+
 Serve::Serve(const Config& config, const ConfigSource& source)
     : source_(source),
       config_(std::make_shared<const Config>(config)),
       manual_clock_file_(config.data_dir + "/manual-clock"),
-      collect_interval_ms_(config.journal.collect_interval_ms),
-      sync_interval_ms_(config.journal.sync_interval_ms) {}
+      collect_interval_ms_(config.journal.collect_interval_ms) {}
 
 Result<void> Serve::start() {
   if (auto r = choose_clock(); !r) return r;
@@ -59,7 +62,7 @@ Result<void> Serve::start() {
     access_log_ = std::move(*log);
   }
   const Clock& clock = manual_clock_ ? static_cast<const Clock&>(*manual_clock_) : system_clock_;
-  plane_.reset(new Plane{clock, *directory_, *quiescence_, *journal_, *metrics_, access_log_.get()});
+  plane_.reset(new Plane{clock, *directory_, *quiescence_, *journal_, *keeper_, *metrics_, access_log_.get()});
   for (std::size_t i = 0; i < workers; ++i) workers_.push_back(std::make_unique<Worker>(i, *plane_, config_));
   if (auto r = start_billing(); !r) return r;
   add_metrics();
@@ -67,7 +70,6 @@ Result<void> Serve::start() {
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) signals_.add(signal);
   if (auto r = start_workers(); !r) return r;
   if (auto r = start_admin(); !r) return r;
-  journal_thread_ = std::thread([this] { sync_journal(); });
   ready_.store(true, std::memory_order_relaxed);
   return {};
 }
@@ -91,13 +93,15 @@ Result<void> Serve::open_stores() {
   auto store = billing::open_sqlite_store(config_->data_dir);
   if (!store) return store.error();
   store_ = std::move(*store);
-  auto journal = meter::Journal::open(config_->data_dir + "/journal", config_->gateway,
-                                      static_cast<std::uint32_t>(config_->journal.slots), store_->identity());
+  const auto& sizes = config_->journal;
+  auto journal =
+      meter::Journal::open({config_->data_dir + "/journal", config_->gateway, store_->identity(),
+                            static_cast<std::uint32_t>(sizes.slots), static_cast<std::uint32_t>(sizes.slots_max)});
   if (!journal) return journal.error();
   journal_ = std::move(*journal);
-  if (journal_->slots_damaged() > 0) {
-    spdlog::error("the journal has {} damaged slots: set aside, not counted", journal_->slots_damaged());
-  }
+  keeper_.emplace(*journal_, keeper_bounds(sizes), [](bool good, const std::string& what) {
+    spdlog::log(good ? spdlog::level::info : spdlog::level::err, "{}", what);
+  });
   return {};
 }
 
@@ -113,25 +117,10 @@ Result<void> Serve::start_billing() {
   manual_set_at_ = steady_now();
   if (auto r = start_outbox(); !r) return r;
   return run_and_wait(*billing_, [this]() -> Result<void> {
-    // Before an epoch is opened: a refused start must not move the store on until the foreign journal fits.
-    for (const std::uint32_t held : journal_->epochs()) {
-      const auto known = core_->gave_out(config_->gateway, held);
-      if (!known) return known.error();
-      if (!*known) {
-        return start_fault("the journal holds usage of epoch " + std::to_string(held) +
-                           ", which this store never gave out: one of the two was restored or comes from elsewhere");
-      }
-    }
-    const std::uint32_t epoch = core_->open_epoch(config_->gateway);
-    if (epoch == 0) return start_fault("the store gave out no epoch for gateway " + config_->gateway);
-    journal_->begin_epoch(epoch);
-    core_->own_epoch(epoch);
-    collector_.emplace(*journal_, config_->gateway,
-                       [this](const meter::UsageReport& report) { return core_->merge(report); });
     // What an earlier process counted is merged before anything is published: used free points stay used.
-    if (auto merged = collector_->collect(hour_of(plane_->clock.now())); !merged) return merged;
+    if (auto taken = take_over_journal(); !taken) return taken;
+    keeper_->start();
     if (auto published = core_->publish_all(); !published) return published;
-    spdlog::info("epoch {} of gateway {}", epoch, config_->gateway);
     measure_books();
     schedule_collection();
     if (manual_clock_) {
@@ -210,8 +199,7 @@ Serve::~Serve() {
     if (outbox_) outbox_->stop();
     billing_->stop();
   }
-  stop_journal_.store(true, std::memory_order_relaxed);
-  if (journal_thread_.joinable()) journal_thread_.join();
+  if (keeper_) keeper_->stop();
   workers_.clear();
 }
 

@@ -43,8 +43,12 @@ struct UpstreamsConfig {
 
 struct JournalConfig {
   std::int64_t slots = 1 << 20;            // 64 bytes each, pre-allocated; 1024 to 2^28
+  std::int64_t slots_max = 16 << 20;       // up to which it grows, by `slots` at a time; 1024 to 2^28
   std::int64_t sync_interval_ms = 100;     // the most a power cut can take; 1 to 60,000
   std::int64_t collect_interval_ms = 200;  // between reports to the billing core; 1 to 60,000
+  // While the journal cannot be written to the disk:
+  std::int64_t unsynced_ms_max = 30'000;       // a sync that takes longer counts as failed; 1,000 to 3,600,000
+  std::int64_t unsynced_points_max = 100'000;  // of pay-as-you-go calls; 0: these are refused too
 };
 
 struct BillingConfig {

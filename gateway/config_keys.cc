@@ -105,11 +105,17 @@ const std::vector<ConfigKey> kKeys = {
     {"upstreams.eject_ms_max", whole<&C::upstreams, &U::eject_ms_max>(1, kDayMs), "The most of it, at least eject_ms."},
 
     {"journal.slots", whole<&C::journal, &J::slots>(1024, 268'435'456),
-     "Cells (64 bytes) of the usage journal: one per worker, subscription and hour not yet acknowledged."},
+     "Slots (64 bytes) of the usage journal: one per worker, subscription and hour not yet acknowledged."},
+    {"journal.slots_max", whole<&C::journal, &J::slots_max>(1024, 268'435'456),
+     "Up to which the journal grows, by journal.slots at a time, when fewer than a quarter of that are free."},
     {"journal.sync_interval_ms", whole<&C::journal, &J::sync_interval_ms>(1, 60'000),
      "Between syncs to the disk: the most that a power cut can take. A crash of the process takes nothing."},
     {"journal.collect_interval_ms", whole<&C::journal, &J::collect_interval_ms>(1, 60'000),
      "Between reports of usage to the billing core."},
+    {"journal.unsynced_ms_max", whole<&C::journal, &J::unsynced_ms_max>(1'000, 3'600'000),
+     "A sync that takes longer counts as failed: free and prepaid calls are refused until the disk answers."},
+    {"journal.unsynced_points_max", whole<&C::journal, &J::unsynced_points_max>(0, 1'000'000'000'000),
+     "Points of pay-as-you-go calls let in while the journal cannot be synced: what a power cut could take of them."},
 
     {"billing.clock", text<&C::billing, &B::clock>(TextForm::choice, {"system", "manual"}),
      "system, or manual for tests: then POST /v1/clock moves the time."},

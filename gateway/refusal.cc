@@ -44,6 +44,8 @@ constexpr std::array kEntries = {
           "There is no spare capacity for free calls now."},
     Entry{Reason::journal_full, "no_capacity", 503, kServerError, 503, kServerError, 2, 5,
           "Usage cannot be recorded now, so the call was not let in."},
+    Entry{Reason::journal_failing, "no_capacity", 503, kServerError, 503, kServerError, 2, 5,
+          "Usage cannot be recorded durably now, so the call was not let in."},
     Entry{Reason::draining, "no_capacity", 503, kServerError, 503, kServerError, 2, 1,
           "This gateway is shutting down."},
     Entry{Reason::upstream_unreachable, "upstream_unreachable", 502, kServerError, 502, kServerError, 282000, 0,
@@ -133,12 +135,20 @@ int status_of(Reason reason, ErrorDialect dialect) noexcept {
 
 std::string_view code_of(Reason reason) noexcept { return entry(reason).code; }
 
+// Reasons that share the code a client sees are told apart where they are counted.
+static std::string_view counted_as(const Entry& entry) noexcept {
+  switch (entry.reason) {
+    case Reason::journal_full: return "journal_full";
+    case Reason::journal_failing: return "journal_failing";
+    case Reason::draining: return "draining";
+    default: return entry.code;
+  }
+}
+
 std::vector<std::string> reason_codes() {
   std::vector<std::string> codes;
   for (const Entry& e : kEntries) {
-    // Two reasons may share the code a client sees; a counter tells them apart.
-    const bool shared = e.reason == Reason::journal_full || e.reason == Reason::draining;
-    codes.emplace_back(!shared ? e.code : e.reason == Reason::draining ? "draining" : "journal_full");
+    codes.emplace_back(counted_as(e));
   }
   return codes;
 }

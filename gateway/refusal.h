@@ -22,6 +22,7 @@ enum class Reason : std::uint8_t {
   arrears,
   no_capacity,
   journal_full,
+  journal_failing,
   draining,
   upstream_unreachable,
   upstream_failed,

@@ -208,9 +208,21 @@ std::optional<Reason> Session::decide(Call& call) {
     return reason_of(*refusal);
   }
   call.admission = std::get<limiter::Admission>(std::move(decision));
+  if (!worker_.plane().keeper.is_durable() && !may_go_uncounted(call.admission)) [[unlikely]] {
+    call.admission = {};
+    return Reason::journal_failing;
+  }
   call.admitted = true;
   call.service->cells.in_flight[call.admission.paid ? 0 : 1].add(1);
   return std::nullopt;
+}
+
+// While a power cut could take what is counted: nobody gets for free, or again, what has a count of its own; whoever is
+// charged afterwards goes on within the allowance, and under an unlimited pack there is nothing to lose.
+bool Session::may_go_uncounted(const limiter::Admission& admission) {
+  if (admission.unmetered) return true;
+  if (!admission.paid || admission.prepaid || admission.hold.points() > Points()) return false;
+  return worker_.plane().keeper.take_allowance(admission.cost);
 }
 
 std::optional<Reason> Session::identify_and_route(Call& call) {

@@ -51,6 +51,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   void take_first_body(Call& call);
   std::optional<Reason> decide(Call& call);
   std::optional<Reason> identify_and_route(Call& call);
+  [[nodiscard]] bool may_go_uncounted(const limiter::Admission& admission);
   Task<void> refuse(Call& call, Reason reason);
   Task<void> discard_body(Call& call);
   void settle(Call& call);

@@ -24,6 +24,7 @@
 #include "limiter/directory.h"
 #include "limiter/quiescence.h"
 #include "meter/journal.h"
+#include "meter/journal_keeper.h"
 #include "meter/metrics.h"
 #include "meter/recorder.h"
 
@@ -48,6 +49,7 @@ struct Plane {
   limiter::Directory& directory;
   limiter::Quiescence& quiescence;
   meter::Journal& journal;
+  meter::JournalKeeper& keeper;
   meter::Metrics& metrics;
   AccessLog* access_log = nullptr;           // nullptr: off
   std::atomic<std::int64_t> connections{0};  // client connections of all workers, against connections_max

@@ -33,6 +33,7 @@ std::variant<Admission, Refusal> admit(Subscription& subscription, WallTime now,
   admission.cost = terms.cost;
   admission.paid = paid;
   admission.unmetered = packs.unlimited;
+  admission.prepaid = now < entitlement.prepaid_until;
 
   const bool by_concurrency = terms.limit_by == LimitBy::concurrency;
   auto permit = Permit::try_acquire(subscription.in_flight, by_concurrency ? limit : kNoLimit);

@@ -26,6 +26,7 @@ struct Admission {
   Points cost;             // points of the call
   bool unmetered = false;  // an unlimited QPS pack was active at admission
   bool paid = false;       // in the paid state
+  bool prepaid = false;    // what was bought beforehand may pay for it
 };
 
 // `now` is the wall clock (packs), `steady_ns` the steady clock (rate). Any worker thread; no lock, no allocation.

@@ -23,6 +23,7 @@ struct PackWindow {  // active for starts_at <= now < ends_at
 struct Entitlement {
   State state = State::free;
   std::vector<PackWindow> packs;
+  WallTime prepaid_until{};  // points or calls bought beforehand may pay for its calls; a time gone by: there are none
 };
 
 // The terms of a service that all its subscriptions share.

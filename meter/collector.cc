@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/fail_point.h"
+
 namespace tollgate::meter {
 namespace {
 constexpr std::size_t kEntriesPerReport = 10'000;  // bounds one transaction of the receiver
@@ -20,11 +22,12 @@ std::size_t Collector::KeyHash::operator()(const Key& key) const noexcept {
 }
 
 Collector::Collector(Journal& journal, std::string gateway, Deliver deliver)
-    : journal_(journal), gateway_(std::move(gateway)), deliver_(std::move(deliver)), seen_(journal.slots_total()) {}
+    : journal_(journal), gateway_(std::move(gateway)), deliver_(std::move(deliver)) {}
 
 void Collector::find_new_slots() {
   Slot* slots = journal_.slots();
-  for (std::uint32_t i = 0; i < journal_.slots_touched(); ++i) {
+  if (seen_.size() < journal_.slots_touched()) seen_.resize(journal_.slots_touched());
+  for (std::uint32_t i = 0; i < seen_.size(); ++i) {
     if (seen_[i]) continue;
     const std::uint32_t epoch = slots[i].epoch.load(std::memory_order_acquire);
     if (epoch == 0 || !journal_.is_whole(i)) continue;
@@ -37,13 +40,13 @@ UsageTotals Collector::sum(const Key& key, const Group& group) const {
   UsageTotals totals;
   for (const std::uint32_t index : group.slots) {
     const Slot& slot = journal_.slots()[index];
-    totals.calls_succeeded += slot.calls_succeeded.load();
-    totals.calls_unmetered += slot.calls_unmetered.load();
-    totals.calls_failed += slot.calls_failed.load();
+    totals.calls_succeeded += slot.calls_succeeded();
+    totals.calls_unmetered += slot.calls_unmetered();
+    totals.calls_failed += slot.calls_failed();
     // An epoch that is over has no calls in flight: what is open there was cut off by the end of its process.
     if (key.epoch != journal_.epoch()) totals.calls_failed += slot.calls_open();
-    totals.free_points += Points(slot.free_points.load());
-    totals.billable_points += Points(slot.billable_points.load());
+    totals.free_points += slot.free_points();
+    totals.billable_points += slot.billable_points();
   }
   return totals;
 }
@@ -66,7 +69,8 @@ Result<void> Collector::collect(Hour oldest) {
       const auto begin = whole.entries.begin() + static_cast<std::ptrdiff_t>(from);
       const auto end =
           whole.entries.begin() + static_cast<std::ptrdiff_t>(std::min(from + kEntriesPerReport, whole.entries.size()));
-      const UsageReport part{gateway_, epoch, {begin, end}};
+      const auto known_as = reported_as_.find(epoch);
+      const UsageReport part{gateway_, known_as == reported_as_.end() ? epoch : known_as->second, {begin, end}};
       if (auto delivered = deliver_(part); !delivered) return delivered;
       for (const auto& entry : part.entries) {
         Group& group = groups_.at({epoch, entry.subscription, entry.hour});
@@ -76,6 +80,7 @@ Result<void> Collector::collect(Hour oldest) {
     }
   }
   unacknowledged_ = Points();
+  TOLLGATE_FAIL_POINT("collector.acknowledge");
   recycle_before(Hour{oldest.since_epoch - 1});
   return {};
 }

@@ -24,6 +24,9 @@ class Collector {
   // (they were forwarded, and the process died before they ended).
   Collector(Journal& journal, std::string gateway, Deliver deliver);
 
+  // Usage that the journal holds under `held` is reported under `epoch`. Before the first round.
+  void report_as(std::uint32_t held, std::uint32_t epoch) { reported_as_[held] = epoch; }
+
   // One round on the collector's thread: reports all totals that changed since they were last acknowledged, then
   // recycles slots of hours before `oldest` minus one whose calls have all ended. `oldest`: the least of all
   // workers' Recorder::latest(). A clock alone would not do: one that jumps ahead and comes back must not let a
@@ -57,7 +60,8 @@ class Collector {
   Journal& journal_;
   std::string gateway_;
   Deliver deliver_;
-  std::vector<bool> seen_;  // slots that are in a group already
+  std::unordered_map<std::uint32_t, std::uint32_t> reported_as_;  // where the numbers differ
+  std::vector<bool> seen_;                                        // slots that are in a group already
   std::unordered_map<Key, Group, KeyHash> groups_;
   Points unacknowledged_;
 };

@@ -1,182 +1,181 @@
 #include "meter/journal.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
-#include <system_error>
+#include <map>
 
 #include "base/check.h"
+#include "base/fail_point.h"
 
 namespace tollgate::meter {
 namespace {
-constexpr std::size_t kHeaderBytes = 4096;  // one page, so that slots are aligned
-constexpr std::array<char, 8> kMagic = {'t', 'g', 'j', 'o', 'u', 'r', 'n', '1'};
+using Link = std::atomic_ref<std::uint32_t>;
 
-struct FileHeader {
-  std::array<char, 8> magic = kMagic;
-  std::uint32_t slots = 0;
-  std::uint32_t slot_bytes = sizeof(Slot);
-  std::array<char, 64> gateway{};  // zero-terminated id
-  std::uint32_t store = 0;         // Store::identity()
-  std::uint32_t check = 0;         // over all of the above
-};
-static_assert(sizeof(FileHeader) <= kHeaderBytes);
-
-// FNV-1a (Fowler, Noll, Vo): damage of a few bits is what it has to see, not an attacker.
-std::uint32_t fnv1a(const void* data, std::size_t size, std::uint32_t hash = 2166136261U) noexcept {
-  const auto* bytes = static_cast<const unsigned char*>(data);
-  for (std::size_t i = 0; i < size; ++i) hash = (hash ^ bytes[i]) * 16777619U;
-  return hash;
+std::uint32_t check_of(const EpochMark& mark, std::uint32_t salt) noexcept {
+  const std::array<std::uint32_t, 3> words = {mark.epoch, static_cast<std::uint32_t>(mark.nonce),
+                                              static_cast<std::uint32_t>(mark.nonce >> 32)};
+  return fnv1a(words.data(), sizeof words, salt);
 }
 
-std::uint32_t check_of(const FileHeader& header) noexcept { return fnv1a(&header, offsetof(FileHeader, check)); }
-
-std::uint32_t check_of(const Slot& slot, std::uint32_t epoch, std::uint32_t index) noexcept {
-  const std::array<std::uint32_t, 4> words = {slot.subscription, static_cast<std::uint32_t>(slot.hour), epoch, index};
-  return fnv1a(words.data(), sizeof words);
+// The number of slots that were synced, with its check; a damaged or missing note reads as 0.
+std::uint64_t synced_note(std::uint32_t slots, std::uint32_t salt) noexcept {
+  return (std::uint64_t{fnv1a(&slots, sizeof slots, salt)} << 32) | slots;
+}
+std::uint32_t synced_slots(std::uint64_t note, std::uint32_t salt) noexcept {
+  const auto slots = static_cast<std::uint32_t>(note);
+  return note == synced_note(slots, salt) ? slots : 0;
 }
 
-Fault io_fault(const std::string& what, const std::string& path) {
-  return {FaultKind::unavailable, "journal_failed", what + " " + path + ": " + std::generic_category().message(errno),
-          ""};
-}
-
-// A file whose creation was cut off before its header was written: nothing but zeros, and no usage.
-bool is_all_zeros(int file, off_t size) {
-  std::array<char, 65536> block;
-  for (off_t at = 0; at < size;) {
-    const ssize_t got = ::pread(file, block.data(), block.size(), at);
-    if (got <= 0) return false;
-    if (std::any_of(block.begin(), block.begin() + got, [](char byte) { return byte != 0; })) return false;
-    at += got;
-  }
-  return true;
-}
-
-Fault refused(const std::string& path, const std::string& why) {
-  return {FaultKind::conflict, "journal_refused", path + ": " + why, ""};
-}
-
-off_t file_bytes(std::uint32_t slots) noexcept {
-  return static_cast<off_t>(kHeaderBytes + std::size_t{slots} * sizeof(Slot));
-}
-
-// Reads the header of an existing file, or writes one into an empty file. Returns the number of slots.
-Result<std::uint32_t> settle_header(int file, const std::string& path, std::string_view gateway, std::uint32_t slots,
-                                    std::uint32_t store) {
-  struct stat info {};
-  if (::fstat(file, &info) != 0) return io_fault("cannot stat", path);
-  FileHeader header;
-  if (info.st_size > 0) {
-    const ssize_t got = ::pread(file, &header, sizeof header, 0);
-    if (got < 0) return io_fault("cannot read", path);
-    if (header.magic == decltype(header.magic){} && is_all_zeros(file, info.st_size)) {
-      header = FileHeader();
-    } else if (got != sizeof header || header.magic != kMagic || header.check != check_of(header)) {
-      return refused(path, "is damaged or not a journal of this version; move it aside to start a new one");
-    } else if (std::string_view(header.gateway.data()) != gateway) {
-      return refused(path,
-                     "belongs to gateway " + std::string(header.gateway.data()) + ", not " + std::string(gateway));
-    } else if (header.store != store) {
-      return refused(path, "belongs to another store: move it aside, or bring its store back");
-    } else if (header.slot_bytes != sizeof(Slot) || info.st_size < file_bytes(header.slots)) {
-      return refused(path, "is shorter than its header says; usage in it may be lost: restore it or move it aside");
-    }
-    slots = std::max(slots, header.slots);  // a file grows with the configuration and never shrinks
-  }
-  header.slots = slots;
-  header.store = store;
-  std::copy_n(gateway.begin(), std::min(gateway.size(), header.gateway.size() - 1), header.gateway.begin());
-  header.check = check_of(header);
-  if (const int error = ::posix_fallocate(file, 0, file_bytes(slots)); error != 0) {
-    errno = error;
-    return io_fault("cannot allocate", path);
-  }
-  if (::pwrite(file, &header, sizeof header, 0) != sizeof header) return io_fault("cannot write", path);
-  return slots;
+// For slots whose epoch's mark is damaged: the same at every start, so that their usage is taken once.
+std::int64_t nonce_without_mark(std::uint32_t epoch, std::uint32_t salt) noexcept {
+  return static_cast<std::int64_t>((std::uint64_t{fnv1a(&epoch, sizeof epoch, salt)} << 31) | (epoch & 0x7fffffffU));
 }
 }  // namespace
 
-Result<std::unique_ptr<Journal>> Journal::open(const std::string& path, std::string_view gateway, std::uint32_t slots,
-                                               std::uint32_t store) {
+Result<std::unique_ptr<Journal>> Journal::open(const JournalOptions& options) {
   std::unique_ptr<Journal> journal(new Journal());
-  journal->file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (journal->file_ < 0) return io_fault("cannot open", path);
-  if (::flock(journal->file_, LOCK_EX | LOCK_NB) != 0) {
-    return refused(path, "is in use by another process");
+  const JournalOwner owner{options.gateway, options.store};
+  journal->salt_ = owner.salt();
+  journal->piece_ = options.slots;
+  if (auto opened = journal->mapping_.open(options.path, owner, options.slots, options.slots_max); !opened) {
+    return opened.error();
   }
-  const auto count = settle_header(journal->file_, path, gateway, slots, store);
-  if (!count) return count.error();
-  journal->count_ = *count;
-  journal->mapping_bytes_ = static_cast<std::size_t>(file_bytes(*count));
-  void* mapping = ::mmap(nullptr, journal->mapping_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, journal->file_, 0);
-  if (mapping == MAP_FAILED) return io_fault("cannot map", path);
-  journal->mapping_ = mapping;
-  journal->slots_ = reinterpret_cast<Slot*>(static_cast<char*>(mapping) + kHeaderBytes);
+  journal->count_.store(journal->mapping_.count(), std::memory_order_relaxed);
+  journal->findings_ = journal->mapping_.findings();
   journal->load_slots();
   return journal;
 }
 
 Journal::~Journal() {
-  if (mapping_ != nullptr) {
-    (void)sync();
-    ::munmap(mapping_, mapping_bytes_);
-  }
-  if (file_ >= 0) ::close(file_);
+  if (slots_total() > 0) (void)sync();
 }
 
 void Journal::load_slots() {
-  next_ = std::make_unique<std::atomic<std::uint32_t>[]>(count_);
   std::uint32_t touched = 0;
-  for (std::uint32_t i = 0; i < count_; ++i) {
-    const std::uint32_t epoch = slots_[i].epoch.load(std::memory_order_relaxed);
-    if (epoch == 0) continue;
+  std::uint32_t revived = 0;
+  Slot* slots = mapping_.slots();
+  for (std::uint32_t i = 0; i < slots_total(); ++i) {
+    if (slots[i].epoch.load(std::memory_order_relaxed) == 0) {
+      if (slots[i].check == 0 || !revive(i)) continue;
+      ++revived;
+    }
     touched = i + 1;
     if (!is_whole(i)) ++damaged_;
     used_.fetch_add(1, std::memory_order_relaxed);
   }
+  if (revived > 0) {
+    findings_.push_back(std::to_string(revived) + " slots of the journal had lost their epoch: restored and counted");
+  }
+  if (damaged_ > 0) {
+    findings_.push_back(std::to_string(damaged_) + " slots of the journal are damaged: set aside, not counted");
+  }
+  if (const std::uint32_t zeroed = find_zeroed_pages(); zeroed > 0) {
+    damaged_ += zeroed;
+    findings_.push_back(std::to_string(zeroed) +
+                        " slots of the journal were written and are zeros now: usage in them "
+                        "that was not merged is lost");
+  }
   fresh_.store(touched, std::memory_order_relaxed);
   for (std::uint32_t i = touched; i-- > 0;) {
-    if (slots_[i].epoch.load(std::memory_order_relaxed) == 0) push_free(i);
+    if (slots[i].epoch.load(std::memory_order_relaxed) == 0) push_free(i);
   }
 }
 
-void Journal::begin_epoch(std::uint32_t epoch) noexcept {
-  TOLLGATE_CHECK(epoch > epoch_);
+// A slot without an epoch whose check fits one was not given back: damage freed it. (Or a kill came between the two
+// writes of recycle(): then what it holds was acknowledged, and reporting it again changes nothing.)
+bool Journal::revive(std::uint32_t index) noexcept {
+  Slot& slot = mapping_.slots()[index];
+  for (const EpochMark& mark : mapping_.page().epochs) {
+    if (mark.epoch == 0 || mark.check != check_of(mark, salt_)) continue;
+    if (slot.check != slot_check(slot, mark.epoch, index, salt_)) continue;
+    slot.epoch.store(mark.epoch, std::memory_order_relaxed);
+    return true;
+  }
+  return false;
+}
+
+// A slot that was ever taken keeps some of its words when it is given back, so a whole page of zeros among those that
+// were synced was zeroed by somebody else. (Below a page it may be slots that a killed worker had just been given.)
+std::uint32_t Journal::find_zeroed_pages() const noexcept {
+  const std::uint32_t synced = synced_slots(mapping_.page().synced.load(std::memory_order_relaxed), salt_);
+  std::uint32_t zeroed = 0;
+  for (std::size_t first = 0; first + kSlotsPerPage <= std::min(synced, slots_total()); first += kSlotsPerPage) {
+    const auto* bytes = reinterpret_cast<const char*>(mapping_.slots() + first);
+    const bool zeros = std::all_of(bytes, bytes + kSlotsPerPage * sizeof(Slot), [](char byte) { return byte == 0; });
+    if (zeros) zeroed += kSlotsPerPage;
+  }
+  return zeroed;
+}
+
+std::vector<HeldEpoch> Journal::held_epochs() const {
+  std::map<std::uint32_t, std::int64_t> found;
+  for (std::uint32_t i = 0; i < slots_touched(); ++i) {
+    const std::uint32_t epoch = mapping_.slots()[i].epoch.load(std::memory_order_relaxed);
+    if (epoch != 0 && is_whole(i)) found.try_emplace(epoch, nonce_without_mark(epoch, salt_));
+  }
+  for (const EpochMark& mark : mapping_.page().epochs) {
+    const auto held = found.find(mark.epoch);
+    if (held != found.end() && mark.check == check_of(mark, salt_)) held->second = mark.nonce;
+  }
+  std::vector<HeldEpoch> epochs;
+  for (const auto& [epoch, nonce] : found) epochs.push_back({epoch, nonce});
+  return epochs;
+}
+
+Result<void> Journal::begin_epoch(std::uint32_t epoch, std::int64_t nonce) {
+  const auto held = held_epochs();
+  TOLLGATE_CHECK(epoch_ == 0 && epoch > 0);
+  auto& marks = mapping_.page().epochs;
+  const auto free = std::find_if(marks.begin(), marks.end(), [&](const EpochMark& mark) {
+    return std::none_of(held.begin(), held.end(), [&](const HeldEpoch& other) { return other.epoch == mark.epoch; });
+  });
+  if (free == marks.end()) {
+    return Fault{FaultKind::unavailable, "journal_failed", "the journal holds usage of too many epochs", ""};
+  }
+  TOLLGATE_CHECK(held.empty() || epoch > held.back().epoch);
+  EpochMark mark{epoch, 0, nonce};
+  mark.check = check_of(mark, salt_);
+  *free = mark;
+  // Before the first slot under it: a power cut must not leave usage of an epoch that cannot be told from others.
+  if (const int error = sync(); error != 0) {
+    return Fault{FaultKind::unavailable, "journal_failed",
+                 "cannot write the journal: " + std::generic_category().message(error), ""};
+  }
   epoch_ = epoch;
+  return {};
+}
+
+std::optional<std::uint32_t> Journal::pop_free() noexcept {
+  std::uint64_t top = free_.load(std::memory_order_acquire);
+  while ((top & 0xffffffffU) != 0) {
+    const std::uint32_t index = static_cast<std::uint32_t>(top) - 1;
+    const std::uint64_t tag = (top >> 32) + 1;
+    // Another taker may have it by now and write its subscription here: then the tag has changed and the exchange
+    // fails.
+    const std::uint64_t below = Link(mapping_.slots()[index].subscription).load(std::memory_order_relaxed);
+    if (free_.compare_exchange_weak(top, (tag << 32) | below, std::memory_order_acquire)) return index;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::uint32_t> Journal::next_fresh() noexcept {
+  std::uint32_t index = fresh_.load(std::memory_order_relaxed);
+  while (index < count_.load(std::memory_order_acquire)) {
+    if (fresh_.compare_exchange_weak(index, index + 1, std::memory_order_relaxed)) return index;
+  }
+  return std::nullopt;
 }
 
 Slot* Journal::take(std::uint32_t subscription, Hour hour) noexcept {
   TOLLGATE_CHECK(epoch_ != 0);
-  std::uint32_t index = count_;
-  std::uint64_t top = free_.load(std::memory_order_acquire);
-  while ((top & 0xffffffffU) != 0) {
-    index = static_cast<std::uint32_t>(top) - 1;
-    const std::uint64_t tag = (top >> 32) + 1;
-    const std::uint64_t below = next_[index].load(std::memory_order_relaxed);
-    if (free_.compare_exchange_weak(top, (tag << 32) | below, std::memory_order_acquire)) break;
-    index = count_;
-  }
-  if (index == count_) {
-    // Load before add keeps a full journal from wrapping the counter round under a flood of refusals.
-    if (fresh_.load(std::memory_order_relaxed) >= count_) return nullptr;
-    index = fresh_.fetch_add(1, std::memory_order_relaxed);
-    if (index >= count_) return nullptr;
-  }
-  Slot& slot = slots_[index];
-  for (Cell* cell : {&slot.calls_started, &slot.calls_succeeded, &slot.calls_failed, &slot.calls_unmetered,
-                     &slot.free_points, &slot.billable_points}) {
-    cell->clear();
-  }
-  slot.subscription = subscription;
+  auto index = pop_free();
+  if (!index) index = next_fresh();
+  if (!index) return nullptr;
+  Slot& slot = mapping_.slots()[*index];
+  Link(slot.subscription).store(subscription, std::memory_order_relaxed);
   slot.hour = hour.since_epoch;
-  slot.check = check_of(slot, epoch_, index);
+  slot.check = slot_check(slot, epoch_, *index, salt_);
+  for (Tally* tally : {&slot.forwarded, &slot.succeeded, &slot.unbilled}) tally->clear(slot.check);
   slot.epoch.store(epoch_, std::memory_order_release);
   used_.fetch_add(1, std::memory_order_relaxed);
   return &slot;
@@ -184,37 +183,49 @@ Slot* Journal::take(std::uint32_t subscription, Hour hour) noexcept {
 
 void Journal::recycle(Slot& slot) noexcept {
   slot.epoch.store(0, std::memory_order_release);
+  slot.check = 0;  // what is given back looks different from a slot whose epoch was damaged
   used_.fetch_sub(1, std::memory_order_relaxed);
-  push_free(static_cast<std::uint32_t>(&slot - slots_));
+  push_free(static_cast<std::uint32_t>(&slot - mapping_.slots()));
 }
 
 void Journal::push_free(std::uint32_t index) noexcept {
   std::uint64_t top = free_.load(std::memory_order_relaxed);
   std::uint64_t next = 0;
   do {
-    next_[index].store(static_cast<std::uint32_t>(top), std::memory_order_relaxed);
+    Link(mapping_.slots()[index].subscription).store(static_cast<std::uint32_t>(top), std::memory_order_relaxed);
     next = (((top >> 32) + 1) << 32) | (index + 1);
   } while (!free_.compare_exchange_weak(top, next, std::memory_order_release, std::memory_order_relaxed));
 }
 
 bool Journal::is_whole(std::uint32_t index) const noexcept {
-  const Slot& slot = slots_[index];
-  return slot.check == check_of(slot, slot.epoch.load(std::memory_order_relaxed), index);
+  const Slot& slot = mapping_.slots()[index];
+  const std::uint32_t epoch = slot.epoch.load(std::memory_order_acquire);
+  if (epoch == 0 || slot.check != slot_check(slot, epoch, index, salt_)) return false;
+  // Those of our own epoch are being written: a look from here could see two halves.
+  const auto whole = [&slot](const Tally& tally) { return tally.is_whole(slot.check); };
+  return epoch == epoch_ || (whole(slot.forwarded) && whole(slot.succeeded) && whole(slot.unbilled));
 }
 
-std::set<std::uint32_t> Journal::epochs() const {
-  std::set<std::uint32_t> epochs;
-  for (std::uint32_t i = 0; i < slots_touched(); ++i) {
-    const std::uint32_t epoch = slots_[i].epoch.load(std::memory_order_relaxed);
-    if (epoch != 0 && is_whole(i)) epochs.insert(epoch);
-  }
-  return epochs;
+Result<bool> Journal::grow_if_short() {
+  const std::uint32_t count = slots_total();
+  if (count >= mapping_.count_max() || count - slots_used() > piece_ / 4) return false;
+  TOLLGATE_FAIL_POINT("journal.grow");
+  const std::uint32_t room = mapping_.count_max() - count;
+  if (auto grown = mapping_.grow(count + std::min(room, piece_)); !grown) return grown.error();
+  count_.store(mapping_.count(), std::memory_order_release);
+  return true;
 }
 
-std::uint32_t Journal::slots_touched() const noexcept {
-  return std::min(fresh_.load(std::memory_order_relaxed), count_);
+int Journal::sync() noexcept {
+  const std::uint32_t touched = slots_touched();
+  if (sync_failed_) mapping_.mark_dirty(touched);
+  int error = TOLLGATE_FAIL_ERRNO("journal.sync");
+  if (error == 0) error = mapping_.sync(touched);
+  sync_failed_ = error != 0;
+  const std::uint64_t note = synced_note(touched, salt_);
+  auto& synced = mapping_.page().synced;
+  if (error == 0 && synced.load(std::memory_order_relaxed) != note) synced.store(note, std::memory_order_relaxed);
+  return error;
 }
-
-bool Journal::sync() noexcept { return ::msync(mapping_, mapping_bytes_, MS_SYNC) == 0; }
 
 }  // namespace tollgate::meter

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstdint>
 #include <deque>
@@ -16,10 +17,21 @@
 #include <utility>
 #include <vector>
 
-#include "meter/journal.h"
 #include "meter/recorder.h"
 
 namespace tollgate::meter {
+
+// A number with one writer, a worker thread; the scrape reads. Relaxed is enough: each cell is a fact of its own.
+class Cell {
+ public:
+  void add(std::int64_t n) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::int64_t load() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::int64_t> value_{0};
+};
 
 // Durations in buckets of powers of two: bucket i holds those below 2^(i+kFirstBit) ns (16 us, 33 us, ... 69 s).
 class DurationHistogram {

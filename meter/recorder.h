@@ -43,21 +43,16 @@ class Recorder {
   }
 
   // The call goes to an upstream: from here on its free points are used, even if this process dies.
-  static void forwarded(Slot& slot, Points free_points) noexcept {
-    slot.calls_started.add(1);
-    if (free_points != Points()) slot.free_points.add(free_points.count());
-  }
+  static void forwarded(Slot& slot, Points free_points) noexcept { slot.count_forwarded(free_points); }
 
   // The call has ended. Called once for each forwarded(), on the same thread.
   static void ended(Slot& slot, Outcome outcome, bool unmetered, Points billable) noexcept {
-    // Points first: a crash between the two counts the call as interrupted, with what it has to pay known.
-    if (billable != Points()) slot.billable_points.add(billable.count());
     if (unmetered) {
-      slot.calls_unmetered.add(1);
+      slot.count_unmetered();
     } else if (outcome == Outcome::succeeded) {
-      slot.calls_succeeded.add(1);
+      slot.count_succeeded(billable);
     } else {
-      slot.calls_failed.add(1);
+      slot.count_failed();
     }
   }
 

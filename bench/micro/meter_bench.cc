@@ -19,8 +19,8 @@ struct Fixture {
   explicit Fixture(std::uint32_t slots) {
     std::string pattern = (std::filesystem::temp_directory_path() / "meter-bench-XXXXXX").string();
     folder = ::mkdtemp(pattern.data());
-    journal = std::move(*Journal::open(folder / "usage.journal", "gw-1", slots));
-    journal->begin_epoch(1);
+    journal = std::move(*Journal::open({folder / "usage.journal", "gw-1", 0, slots, slots}));
+    TOLLGATE_CHECK(journal->begin_epoch(1, 7));
   }
   ~Fixture() {
     journal.reset();
@@ -72,7 +72,7 @@ void Meter_CollectAmongAHundredThousand(benchmark::State& state) {
   for (std::uint32_t i = 0; i < 100'000; ++i) (void)recorder.slot(i, kHour);
   (void)collector.collect(kHour);
   for (auto _ : state) {
-    recorder.slot(7, kHour)->calls_succeeded.add(1);
+    recorder.slot(7, kHour)->count_succeeded(Points());
     benchmark::DoNotOptimize(collector.collect(kHour));
   }
 }

@@ -291,5 +291,25 @@ TEST_F(CoreSettlement, AFaultPutsOffItsOwnHoursAndNothingElseOfItsAccountOrOfOth
   expect_audit_holds();
 }
 
+// The data path refuses prepaid calls while it cannot count durably: it has to know which they are.
+TEST_F(CoreSettlement, APackageIsPublishedAsPrepaidUntilItIsUsedUp) {
+  clock.set(at("2021-09-01T09:00:00+08:00"));
+  subscribe("detect");
+  deposit("1000");
+  run("2021-09-01T09:30:00+08:00");
+  sink.subscriptions.clear();
+  const auto package = core->buy_package("acme", "detect", Points(200'000)).value();
+  ASSERT_EQ(sink.subscriptions.size(), 1u);
+  EXPECT_EQ(sink.subscriptions[0].prepaid_until, package.expires_at);
+
+  use("detect", "2021-09-01T09:00:00+08:00", 199'999);
+  run("2021-09-01T10:00:00+08:00");
+  EXPECT_EQ(sink.subscriptions.size(), 1u) << "a point is left";
+  use("detect", "2021-09-01T10:00:00+08:00", 1);
+  run("2021-09-01T11:00:00+08:00");
+  ASSERT_EQ(sink.subscriptions.size(), 2u);
+  EXPECT_LT(sink.subscriptions[1].prepaid_until, clock.now());
+}
+
 }  // namespace
 }  // namespace tollgate::billing

@@ -43,6 +43,18 @@ TEST_F(CoreUsage, EpochsOnlyGrowOverAllGatewaysAndRestarts) {
   EXPECT_EQ(core->open_epoch("No Id"), 0u);
 }
 
+// A journal knows its epochs by their nonces: a store that was restored from an older copy gives numbers out again.
+TEST_F(CoreUsage, AnEpochIsTakenOverUnderTheNumberItWasGivenOutWithOrOneOfItsOwn) {
+  const auto known = core->open_epoch("gw-1", 1234);
+  EXPECT_EQ(core->take_over_epoch("gw-1", 1234).value(), known);
+  const auto fresh = core->take_over_epoch("gw-1", 5678).value();
+  EXPECT_GT(fresh, known);
+  reopen();
+  EXPECT_EQ(core->take_over_epoch("gw-1", 5678).value(), fresh) << "the same at every start";
+  EXPECT_EQ(core->open_epoch("gw-1", 9, 900), 901u) << "above what the journal holds";
+  EXPECT_EQ(core->open_epoch("gw-1"), 902u);
+}
+
 TEST_F(CoreUsage, TheLargerTotalStaysAndRepeatsChangeNothing) {
   ASSERT_TRUE(own(ten, totals(10, 2, 48, 0)).has_value());
   ASSERT_TRUE(own(ten, totals(10, 2, 48, 0)).has_value());

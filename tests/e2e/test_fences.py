@@ -35,7 +35,7 @@ class Journals(GatewayTest):
         gateway.errors.close()
         gateway.output.close()
 
-    def test_a_journal_of_another_store_is_refused_however_often_it_is_tried(self):
+    def test_a_journal_of_another_store_is_set_aside_and_its_usage_is_nobodys_here(self):
         service = self.service(FAST)
         account = self.account(service, paid=False)
         self.assertEqual(account.call(service).status, 200)
@@ -43,11 +43,12 @@ class Journals(GatewayTest):
         self.addCleanup(shutil.rmtree, other.folder, ignore_errors=True)
         other.start()
         other.terminate()
-        shutil.copyfile(os.path.join(self.gateway.data_dir, "journal"), os.path.join(other.data_dir, "journal"))
-        for _ in range(3):
-            self.refused(other, "belongs to another store")
-        os.remove(os.path.join(other.data_dir, "journal"))
+        journal = os.path.join(other.data_dir, "journal")
+        shutil.copyfile(os.path.join(self.gateway.data_dir, "journal"), journal)
         other.start()
+        self.assertIn("belongs to another store: set aside as", other.stderr())
+        self.assertTrue(os.path.exists(journal + ".set-aside-1"))
+        self.assertEqual(other.admin.metric("usage_set_aside_total"), 0)
         other.close()
 
     def test_a_manual_clock_that_cannot_be_read_is_not_today(self):

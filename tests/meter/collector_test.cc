@@ -24,7 +24,7 @@ class CollectorTest : public testing::Test {
     workers_.clear();
     journal_.reset();
     journal_ = file_.open(256);
-    journal_->begin_epoch(epoch);
+    EXPECT_TRUE(journal_->begin_epoch(epoch, 7));
     for (int i = 0; i < 2; ++i) workers_.emplace_back(*journal_);
     collector_ = std::make_unique<Collector>(*journal_, "gw-1", receiver_.deliver());
   }
@@ -48,6 +48,17 @@ class CollectorTest : public testing::Test {
   std::deque<Recorder> workers_;
   std::unique_ptr<Collector> collector_;
 };
+
+TEST_F(CollectorTest, ReportsAnEpochUnderTheNumberItIsKnownBy) {
+  call(0, 1, kHour);
+  start(2);
+  collector_->report_as(1, 41);
+  call(0, 1, kHour);
+  ASSERT_TRUE(collector_->collect(kHour));
+  EXPECT_EQ(merged(41, 1, kHour).billable_points, Points(6));
+  EXPECT_EQ(merged(2, 1, kHour).billable_points, Points(6));
+  EXPECT_EQ(merged(1, 1, kHour), UsageTotals());
+}
 
 TEST_F(CollectorTest, ReportsCumulativeTotalsOfItsGatewayAndEpoch) {
   call(0, 1, kHour);
@@ -197,8 +208,8 @@ TEST_F(CollectorTest, CutsWhatIsTooMuchForOneReport) {
   workers_.clear();
   journal_.reset();
   journal_ = file_.open(12'000);
-  journal_->begin_epoch(2);
-  for (std::uint32_t i = 0; i < 10'001; ++i) journal_->take(i, kHour)->calls_succeeded.add(1);
+  EXPECT_TRUE(journal_->begin_epoch(2, 7));
+  for (std::uint32_t i = 0; i < 10'001; ++i) journal_->take(i, kHour)->count_succeeded(Points());
   collector_ = std::make_unique<Collector>(*journal_, "gw-1", receiver_.deliver());
   ASSERT_TRUE(collector_->collect(kHour));
   EXPECT_EQ(receiver_.reports.size(), 2U);

@@ -27,8 +27,9 @@ class JournalFile {
   [[nodiscard]] std::string path() const { return folder_ / "usage.journal"; }
 
   // nullptr: refused; the fault's words are in `why`.
-  std::unique_ptr<Journal> open(std::uint32_t slots, std::string_view gateway = "gw-1") {
-    auto journal = Journal::open(path(), gateway, slots);
+  std::unique_ptr<Journal> open(std::uint32_t slots, std::string_view gateway = "gw-1", std::uint32_t store = 0,
+                                std::uint32_t slots_max = 0) {
+    auto journal = Journal::open({path(), std::string(gateway), store, slots, slots_max});
     if (!journal) {
       why = journal.error();
       return nullptr;
@@ -40,11 +41,14 @@ class JournalFile {
 
   // Inverts the byte at `offset`.
   void damage(std::streamoff offset) {
-    std::fstream file(path(), std::ios::in | std::ios::out | std::ios::binary);
+    std::ifstream file(path(), std::ios::binary);
     file.seekg(offset);
-    const int byte = file.get();
+    put(offset, static_cast<char>(file.get() ^ 0xff));
+  }
+  void put(std::streamoff offset, char byte) {
+    std::fstream file(path(), std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(offset);
-    file.put(static_cast<char>(byte ^ 0xff));
+    file.put(byte);
     ASSERT_TRUE(file.good());
   }
   void truncate(std::uintmax_t bytes) { std::filesystem::resize_file(path(), bytes); }

@@ -11,7 +11,7 @@ constexpr Hour kHour{450'000};
 
 class RecorderTest : public testing::Test {
  protected:
-  RecorderTest() { journal_->begin_epoch(1); }
+  RecorderTest() { EXPECT_TRUE(journal_->begin_epoch(1, 7)); }
 
   JournalFile file_;
   std::unique_ptr<Journal> journal_ = file_.open(64);
@@ -75,17 +75,17 @@ TEST_F(RecorderTest, CountsACallByHowItEnded) {
   Slot* slot = recorder_.slot(1, kHour);
   Recorder::forwarded(*slot, Points(4));
   EXPECT_EQ(slot->calls_open(), 1);
-  EXPECT_EQ(slot->free_points.load(), 4);
+  EXPECT_EQ(slot->free_points().count(), 4);
   Recorder::ended(*slot, Outcome::succeeded, false, Points(2));
   EXPECT_EQ(slot->calls_open(), 0);
-  EXPECT_EQ(slot->calls_succeeded.load(), 1);
-  EXPECT_EQ(slot->billable_points.load(), 2);
+  EXPECT_EQ(slot->calls_succeeded(), 1);
+  EXPECT_EQ(slot->billable_points().count(), 2);
 
   Recorder::forwarded(*slot, Points(6));
   Recorder::ended(*slot, Outcome::failed, false, Points());
-  EXPECT_EQ(slot->calls_failed.load(), 1);
-  EXPECT_EQ(slot->free_points.load(), 10);
-  EXPECT_EQ(slot->billable_points.load(), 2);
+  EXPECT_EQ(slot->calls_failed(), 1);
+  EXPECT_EQ(slot->free_points().count(), 10);
+  EXPECT_EQ(slot->billable_points().count(), 2);
 }
 
 TEST_F(RecorderTest, CountsAnUnmeteredCallOnlyAsThatHoweverItEnds) {
@@ -94,9 +94,9 @@ TEST_F(RecorderTest, CountsAnUnmeteredCallOnlyAsThatHoweverItEnds) {
     Recorder::forwarded(*slot, Points());
     Recorder::ended(*slot, outcome, true, Points());
   }
-  EXPECT_EQ(slot->calls_unmetered.load(), 2);
-  EXPECT_EQ(slot->calls_succeeded.load() + slot->calls_failed.load(), 0);
-  EXPECT_EQ(slot->free_points.load() + slot->billable_points.load(), 0);
+  EXPECT_EQ(slot->calls_unmetered(), 2);
+  EXPECT_EQ(slot->calls_succeeded() + slot->calls_failed(), 0);
+  EXPECT_EQ(slot->free_points().count() + slot->billable_points().count(), 0);
   EXPECT_EQ(slot->calls_open(), 0);
 }
 

@@ -81,7 +81,7 @@ class World {
   void start() {
     journal_ = file_.open(24);
     RC_ASSERT(journal_ != nullptr);
-    journal_->begin_epoch(++epoch_);
+    EXPECT_TRUE(journal_->begin_epoch(++epoch_, 7));
     for (int i = 0; i < 2; ++i) workers_.emplace_back(*journal_);
     collector_ = std::make_unique<Collector>(*journal_, "gw-1", receiver_.deliver());
   }
