@@ -23,15 +23,18 @@ const Durability Core::kAtOnce = Durability::at_once;
 Result<void> Core::run(const std::function<Result<void>()>& body) { return run(body, Durability::at_once); }
 
 Result<void> Core::run(const std::function<Result<void>()>& body, Durability durability) {
-  // Events leave only after the outermost commit; those of a part that was taken back never do.
+  // Events leave only after the outermost commit; those of a part that was taken back never do, and neither do guards.
   struct Scope {
     Core& core;
     std::size_t events_before = core.events_.size();
+    std::size_t guards_before = core.guard_changes_.size();
     bool committed = false;
     explicit Scope(Core& of) : core(of) { ++core.depth_; }
     ~Scope() {
       --core.depth_;
-      if (!committed) core.events_.resize(events_before);
+      if (committed) return;
+      core.events_.resize(events_before);
+      core.take_back_guards(guards_before);
     }
   };
   Result<void> outcome;
@@ -41,6 +44,7 @@ Result<void> Core::run(const std::function<Result<void>()>& body, Durability dur
     scope.committed = outcome.has_value();
   }
   if (depth_ > 0) return outcome;
+  guard_changes_.clear();
   const std::vector<Event> events = std::exchange(events_, {});
   for (const auto& event : events) event(sink_);
   return outcome;

@@ -223,8 +223,12 @@ class Core {
   std::uint32_t open_epoch(std::string_view gateway, std::int64_t nonce = 0, std::uint32_t above = 0);
   // The number under which usage is taken that was counted under the epoch with that nonce. It is the number that was
   // given out, unless this store is a restored copy that does not know it: then one of its own, always the same, since
-  // what it would give out itself may be numbers that are taken in the journal.
-  Result<std::uint32_t> take_over_epoch(std::string_view gateway, std::int64_t nonce);
+  // what it gave out since may be that number too. `unmarked`, if not 0: the number of an epoch whose nonce was lost.
+  struct TakenEpoch {
+    std::uint32_t epoch = 0;
+    bool given_out_here = false;
+  };
+  Result<TakenEpoch> take_over_epoch(std::string_view gateway, std::int64_t nonce, std::uint32_t unmarked = 0);
   Result<bool> has_subscription(std::uint32_t number);  // removed services' too
   // The epoch under which this very process counts: reports of it from outside are refused (epoch_in_use), since the
   // maximum would swallow what is counted here.
@@ -362,6 +366,8 @@ class Core {
   // Treats the account as in arrears, or no longer, and tells the traffic when that changed. After whatever may
   // change what it owes or holds.
   void check_guard(std::string_view account);
+  void guard(const std::string& account, bool over);
+  void take_back_guards(std::size_t since);  // the changes after that many of the open transaction
   void check_guards(const std::unordered_set<std::uint32_t>& subscriptions);  // of their accounts
 
   struct MergeEntry {
@@ -388,6 +394,7 @@ class Core {
   std::uint32_t own_epoch_ = 0;
   int depth_ = 0;                               // of nested calls of run()
   std::set<std::string, std::less<>> guarded_;  // accounts treated as in arrears by the guard; from the store at start
+  std::vector<std::pair<std::string, bool>> guard_changes_;  // of the open transaction: a rollback takes them back
   std::optional<WallTime> running_at_;
   std::unique_ptr<DueWork> due_;  // between two pieces of one boundary; only a saving, the store knows what is open
 };

@@ -1,6 +1,7 @@
 // The real-time guard: with a plan whose arrears_check is realtime, an account is treated as in arrears as soon as what
 // is metered and not settled would take it below 0. It posts nothing; the hour's settlement does, as ever.
 #include <algorithm>
+#include <limits>
 
 #include "billing/account_books.h"
 #include "billing/core.h"
@@ -25,7 +26,9 @@ bool Core::over_its_money(std::string_view account) {
   (void)run([&]() -> Result<void> {
     Books books = open_books(std::string(account));
     std::int64_t settlements = 0;
-    for (auto& usage : open_usage_of(books, hour_of(now()))) (void)settle_hour(std::move(usage), books, settlements);
+    // All of it: the clock may have been set back behind usage, and a late boundary lies behind it anyway.
+    const Hour last{std::numeric_limits<std::int32_t>::max()};
+    for (auto& usage : open_usage_of(books, last)) (void)settle_hour(std::move(usage), books, settlements);
     left = books.cash;
     return Fault{FaultKind::conflict, "only_looked", "", {}};
   });
@@ -35,14 +38,25 @@ bool Core::over_its_money(std::string_view account) {
 void Core::check_guard(std::string_view account) {
   if (!has_realtime_plan()) return;
   const bool over = over_its_money(account);
-  const auto known = guarded_.find(account);
-  if (over == (known != guarded_.end())) return;
-  if (over) {
-    guarded_.emplace(account);
-  } else {
-    guarded_.erase(known);
-  }
+  if (over == guarded_.contains(account)) return;
+  guard(std::string(account), over);
+  guard_changes_.emplace_back(account, over);
   publish_subscriptions_of(account);
+}
+
+void Core::guard(const std::string& account, bool over) {
+  if (over) {
+    guarded_.insert(account);
+  } else {
+    guarded_.erase(account);
+  }
+}
+
+void Core::take_back_guards(std::size_t since) {
+  for (; guard_changes_.size() > since; guard_changes_.pop_back()) {
+    const auto& [account, over] = guard_changes_.back();
+    guard(account, !over);
+  }
 }
 
 void Core::check_guards(const std::unordered_set<std::uint32_t>& subscriptions) {

@@ -36,6 +36,7 @@ Result<ServiceRecord> Core::put_service(std::string_view id, std::string_view mo
     if (before && before->removed_at) {
       // The traffic forgot them with the service.
       for (const auto& subscription : store_.subscriptions_of_service(id)) {
+        check_guard(subscription.account);
         publish([known = record(subscription)](EntitlementSink& sink) { sink.subscription_changed(known); });
       }
     }

@@ -34,7 +34,7 @@ Core::Books Core::open_books(const std::string& account) {
 }
 
 std::vector<OpenUsage> Core::open_usage_of(Books& books, Hour until) {
-  books.month = month_of(until);
+  books.month = month_of(std::min(until, hour_of(now())));
   auto rows = store_.open_usage_of(books.account, until, books.month);
   books.several_hours = !rows.empty() && rows.front().key.hour != rows.back().key.hour;
   return rows;

@@ -116,6 +116,7 @@ Result<Core::PutSubscription> Core::put_subscription(std::string_view account, s
       if (row->paid != paid) store_.set_paid(row->number, paid);
       row->paid = paid;
     }
+    check_guard(account);  // it watches accounts with a paid subscription
     publish([changed = record(*row)](EntitlementSink& sink) { sink.subscription_changed(changed); });
     return PutSubscription{shown(*row), created};
   });

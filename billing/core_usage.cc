@@ -75,10 +75,11 @@ std::uint32_t Core::open_epoch(std::string_view gateway, std::int64_t nonce, std
   return outcome.has_value() ? epoch : 0;
 }
 
-Result<std::uint32_t> Core::take_over_epoch(std::string_view gateway, std::int64_t nonce) {
-  return in_transaction([&]() -> Result<std::uint32_t> {
-    if (const auto known = store_.find_epoch(gateway, nonce)) return *known;
-    return store_.insert_epoch(gateway, now(), nonce, 0);
+Result<Core::TakenEpoch> Core::take_over_epoch(std::string_view gateway, std::int64_t nonce, std::uint32_t unmarked) {
+  return in_transaction([&]() -> Result<TakenEpoch> {
+    if (const auto known = store_.find_epoch(gateway, nonce)) return TakenEpoch{*known, true};
+    if (unmarked != 0 && store_.epoch_exists(gateway, unmarked)) return TakenEpoch{unmarked, true};
+    return TakenEpoch{store_.insert_epoch(gateway, now(), nonce, 0), false};
   });
 }
 

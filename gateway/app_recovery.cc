@@ -47,15 +47,15 @@ Result<void> Serve::take_over_journal() {
   collector_.emplace(*journal_, config_->gateway,
                      [this](const meter::UsageReport& report) { return deliver_usage(report); });
   const auto held = journal_->held_epochs();
-  for (const auto& [epoch, nonce] : held) {
-    const auto known_as = core_->take_over_epoch(config_->gateway, nonce);
-    if (!known_as) return known_as.error();
-    if (*known_as == epoch) continue;
+  for (const auto& [epoch, nonce, marked] : held) {
+    const auto taken = core_->take_over_epoch(config_->gateway, nonce, marked ? 0 : epoch);
+    if (!taken) return taken.error();
+    collector_->report_as(epoch, taken->epoch);
+    if (taken->given_out_here) continue;
     spdlog::error(
-        "the journal holds usage of an epoch {} that this store did not give out, as after a restore of an "
-        "older copy: it is counted under epoch {}",
-        epoch, *known_as);
-    collector_->report_as(epoch, *known_as);
+        "the journal holds usage of an epoch {} that this store did not give out, as after a restore of an older copy: "
+        "it is counted as epoch {}",
+        epoch, taken->epoch);
   }
   const std::int64_t nonce = random_nonce();
   const std::uint32_t epoch = core_->open_epoch(config_->gateway, nonce, held.empty() ? 0 : held.back().epoch);

@@ -64,18 +64,24 @@ void Journal::load_slots() {
     used_.fetch_add(1, std::memory_order_relaxed);
   }
   if (revived > 0) {
-    findings_.push_back(std::to_string(revived) + " slots of the journal had lost their epoch: restored and counted");
+    findings_.push_back(std::to_string(revived) +
+                        " slots of the journal were damaged in their epoch: it is restored, they are counted");
   }
   if (damaged_ > 0) {
     findings_.push_back(std::to_string(damaged_) + " slots of the journal are damaged: set aside, not counted");
   }
-  if (const std::uint32_t zeroed = find_zeroed_pages(); zeroed > 0) {
+  if (const std::uint32_t zeroed = find_zeroed_slots(); zeroed > 0) {
     damaged_ += zeroed;
     findings_.push_back(std::to_string(zeroed) +
                         " slots of the journal were written and are zeros now: usage in them "
                         "that was not merged is lost");
   }
   fresh_.store(touched, std::memory_order_relaxed);
+  for (const auto& held : held_epochs()) {
+    if (held.marked) continue;
+    findings_.push_back("the journal's mark of epoch " + std::to_string(held.epoch) +
+                        " is damaged: its usage is counted under that number");
+  }
   for (std::uint32_t i = touched; i-- > 0;) {
     if (slots[i].epoch.load(std::memory_order_relaxed) == 0) push_free(i);
   }
@@ -94,31 +100,31 @@ bool Journal::revive(std::uint32_t index) noexcept {
   return false;
 }
 
-// A slot that was ever taken keeps some of its words when it is given back, so a whole page of zeros among those that
-// were synced was zeroed by somebody else. (Below a page it may be slots that a killed worker had just been given.)
-std::uint32_t Journal::find_zeroed_pages() const noexcept {
+// A slot that was ever taken keeps some of its words when it is given back, so zeros among those that were synced are
+// somebody else's. (But for a slot that a worker had taken and not written when it was killed, within nanoseconds of
+// a sync: then a line is said that need not be.)
+std::uint32_t Journal::find_zeroed_slots() const noexcept {
   const std::uint32_t synced = synced_slots(mapping_.page().synced.load(std::memory_order_relaxed), salt_);
   std::uint32_t zeroed = 0;
-  for (std::size_t first = 0; first + kSlotsPerPage <= std::min(synced, slots_total()); first += kSlotsPerPage) {
-    const auto* bytes = reinterpret_cast<const char*>(mapping_.slots() + first);
-    const bool zeros = std::all_of(bytes, bytes + kSlotsPerPage * sizeof(Slot), [](char byte) { return byte == 0; });
-    if (zeros) zeroed += kSlotsPerPage;
+  for (std::uint32_t i = 0; i < std::min(synced, slots_total()); ++i) {
+    const auto* bytes = reinterpret_cast<const char*>(mapping_.slots() + i);
+    if (std::all_of(bytes, bytes + sizeof(Slot), [](char byte) { return byte == 0; })) ++zeroed;
   }
   return zeroed;
 }
 
 std::vector<HeldEpoch> Journal::held_epochs() const {
-  std::map<std::uint32_t, std::int64_t> found;
+  std::map<std::uint32_t, HeldEpoch> found;
   for (std::uint32_t i = 0; i < slots_touched(); ++i) {
     const std::uint32_t epoch = mapping_.slots()[i].epoch.load(std::memory_order_relaxed);
-    if (epoch != 0 && is_whole(i)) found.try_emplace(epoch, nonce_without_mark(epoch, salt_));
+    if (epoch != 0 && is_whole(i)) found.try_emplace(epoch, HeldEpoch{epoch, nonce_without_mark(epoch, salt_), false});
   }
   for (const EpochMark& mark : mapping_.page().epochs) {
     const auto held = found.find(mark.epoch);
-    if (held != found.end() && mark.check == check_of(mark, salt_)) held->second = mark.nonce;
+    if (held != found.end() && mark.check == check_of(mark, salt_)) held->second = {mark.epoch, mark.nonce, true};
   }
   std::vector<HeldEpoch> epochs;
-  for (const auto& [epoch, nonce] : found) epochs.push_back({epoch, nonce});
+  for (const auto& [epoch, held] : found) epochs.push_back(held);
   return epochs;
 }
 

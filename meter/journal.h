@@ -21,6 +21,7 @@ namespace tollgate::meter {
 struct HeldEpoch {
   std::uint32_t epoch = 0;
   std::int64_t nonce = 0;  // the random number it was given out with
+  bool marked = false;     // false: its mark is damaged, and the nonce made up, the same at every opening
 };
 
 struct JournalOptions {
@@ -81,7 +82,7 @@ class Journal {
 
   void load_slots();
   [[nodiscard]] bool revive(std::uint32_t index) noexcept;
-  [[nodiscard]] std::uint32_t find_zeroed_pages() const noexcept;
+  [[nodiscard]] std::uint32_t find_zeroed_slots() const noexcept;
   [[nodiscard]] std::optional<std::uint32_t> pop_free() noexcept;
   [[nodiscard]] std::optional<std::uint32_t> next_fresh() noexcept;
   void push_free(std::uint32_t index) noexcept;

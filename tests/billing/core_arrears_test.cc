@@ -194,5 +194,52 @@ TEST_F(CoreGuard, TheRealtimeGuardActsBeforeTheHourEndsAndADepositLiftsIt) {
   expect_audit_holds();
 }
 
+TEST_F(CoreGuard, AFailedTransactionLeavesTheGuardAsItWas) {
+  plans.front().arrears_check = ArrearsCheck::realtime;
+  subscribe("detect");
+  deposit("10");
+  const NamedUsage beyond{"acme", "detect", hour_of(clock.now()), totals(1, 0, 0, 10'001)};
+  for (int broken = 0;; ++broken) {
+    int statements = 0;
+    store->set_statement_hook([&](std::string_view) { return statements++ == broken; });
+    const bool merged = core->merge("gw-1", epoch, {beyond}).has_value();
+    store->set_statement_hook({});
+    ASSERT_EQ(subscription("detect").state, merged ? SubscriptionState::arrears : SubscriptionState::paid) << broken;
+    if (merged) break;
+  }
+  for (int broken = 0;; ++broken) {
+    int statements = 0;
+    store->set_statement_hook([&](std::string_view) { return statements++ == broken; });
+    const bool paid = core->deposit("acme", yuan("1"), DepositKind::cash, std::nullopt).has_value();
+    store->set_statement_hook({});
+    ASSERT_EQ(subscription("detect").state, paid ? SubscriptionState::paid : SubscriptionState::arrears) << broken;
+    if (paid) break;
+  }
+  EXPECT_EQ(sink.subscriptions.back().state, SubscriptionState::paid);
+}
+
+TEST_F(CoreGuard, AClockThatIsSetBackHidesNoUsageFromIt) {
+  plans.front().arrears_check = ArrearsCheck::realtime;
+  subscribe("detect");
+  deposit("10");
+  use("detect", "2021-08-25T11:00:00+08:00", 10'001);
+  EXPECT_EQ(subscription("detect").state, SubscriptionState::arrears);
+  clock.set(at("2021-08-25T10:59:00+08:00"));
+  use("detect", "2021-08-25T10:00:00+08:00", 1);
+  EXPECT_EQ(subscription("detect").state, SubscriptionState::arrears);
+}
+
+TEST_F(CoreGuard, ASubscriptionThatBecomesPaidIsWatchedAtOnce) {
+  plans.front().arrears_check = ArrearsCheck::realtime;
+  subscribe("detect");
+  deposit("10");
+  ASSERT_TRUE(core->put_subscription("acme", "detect", false, std::nullopt).has_value());
+  use("detect", "2021-08-25T10:00:00+08:00", 10'001);
+  EXPECT_EQ(subscription("detect").state, SubscriptionState::free);
+  ASSERT_TRUE(core->put_subscription("acme", "detect", true, std::nullopt).has_value());
+  EXPECT_EQ(subscription("detect").state, SubscriptionState::arrears);
+  EXPECT_EQ(sink.subscriptions.back().state, SubscriptionState::arrears);
+}
+
 }  // namespace
 }  // namespace tollgate::billing

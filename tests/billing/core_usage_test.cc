@@ -46,11 +46,16 @@ TEST_F(CoreUsage, EpochsOnlyGrowOverAllGatewaysAndRestarts) {
 // A journal knows its epochs by their nonces: a store that was restored from an older copy gives numbers out again.
 TEST_F(CoreUsage, AnEpochIsTakenOverUnderTheNumberItWasGivenOutWithOrOneOfItsOwn) {
   const auto known = core->open_epoch("gw-1", 1234);
-  EXPECT_EQ(core->take_over_epoch("gw-1", 1234).value(), known);
+  EXPECT_EQ(core->take_over_epoch("gw-1", 1234)->epoch, known);
+  EXPECT_TRUE(core->take_over_epoch("gw-1", 1234)->given_out_here);
   const auto fresh = core->take_over_epoch("gw-1", 5678).value();
-  EXPECT_GT(fresh, known);
+  EXPECT_GT(fresh.epoch, known);
+  EXPECT_FALSE(fresh.given_out_here);
   reopen();
-  EXPECT_EQ(core->take_over_epoch("gw-1", 5678).value(), fresh) << "the same at every start";
+  EXPECT_EQ(core->take_over_epoch("gw-1", 5678)->epoch, fresh.epoch) << "the same at every start";
+  // One whose nonce was lost is known by its number, if that was given out to this gateway.
+  EXPECT_EQ(core->take_over_epoch("gw-1", 77, known)->epoch, known);
+  EXPECT_GT(core->take_over_epoch("gw-2", 78, known)->epoch, fresh.epoch);
   EXPECT_EQ(core->open_epoch("gw-1", 9, 900), 901u) << "above what the journal holds";
   EXPECT_EQ(core->open_epoch("gw-1"), 902u);
 }

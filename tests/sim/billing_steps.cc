@@ -108,7 +108,8 @@ void Simulation::change_key() {
 
 void Simulation::deposit() {
   SimAccount& account = accounts_[random_.index(accounts_.size())];
-  const std::int64_t amount = random_.one_of<std::int64_t>({10'000, 300'000, 5 * kYuan, 190 * kYuan, 900 * kYuan, 2'000 * kYuan});
+  const std::int64_t amount =
+      random_.one_of<std::int64_t>({10'000, 300'000, 5 * kYuan, 190 * kYuan, 900 * kYuan, 2'000 * kYuan});
   const bool voucher = random_.percent(25);
   const auto done =
       process_->core().deposit(account.id, MicroYuan(amount),
@@ -121,7 +122,7 @@ std::string Simulation::purchase_refusal(const SimSubscription& subscription, st
   const AccountMoney& money = accounts_[subscription.account].money;
   if (!services_[subscription.service].exists) return "service_not_found";
   if (!subscription.paid) return "not_paid";
-  if (money.in_arrears()) return "arrears";
+  if (in_arrears(subscription.account)) return "arrears";
   return money.cash < price ? "balance_short" : "";
 }
 

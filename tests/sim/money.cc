@@ -74,9 +74,9 @@ void SubscriptionPoints::settle(std::int64_t hour, std::int64_t points, AccountM
   position += points;
 }
 
-std::int64_t SubscriptionPoints::package_points_left() const {
+std::int64_t SubscriptionPoints::package_points_left(std::int64_t now_us) const {
   std::int64_t left = 0;
-  for (const auto& package : packages) left += package.left;
+  for (const auto& package : packages) left += package.expires_us > now_us ? package.left : 0;
   return left;
 }
 

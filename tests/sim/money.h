@@ -44,7 +44,7 @@ struct SubscriptionPoints {
   void buy_package(std::int64_t points, std::int64_t now_us);
   // Pays for `points` of `hour`: packages that were active in it, by expiry, then the month's tiers.
   void settle(std::int64_t hour, std::int64_t points, AccountMoney& account);
-  [[nodiscard]] std::int64_t package_points_left() const;
+  [[nodiscard]] std::int64_t package_points_left(std::int64_t now_us) const;  // of packages that have not expired
 };
 
 }  // namespace tollgate::sim

@@ -94,10 +94,11 @@ Result<void> Process::recover() {  // Serve::start_billing
                                           entitlements_);
   if (options_.dies_at_start_after > 0) saboteur_.arm(Saboteur::Kind::dies, options_.dies_at_start_after);
   const auto held = journal_->held_epochs();
-  for (const auto& [epoch, nonce] : held) {
-    const auto known_as = core_->take_over_epoch(kGateway, nonce);
-    if (!known_as) return known_as.error();
-    if (*known_as != epoch) return cannot_start("the journal holds an epoch that was never given out");
+  for (const auto& [epoch, nonce, marked] : held) {
+    const auto taken = core_->take_over_epoch(kGateway, nonce);
+    if (!taken) return taken.error();
+    if (!marked || !taken->given_out_here || taken->epoch != epoch)
+      return cannot_start("the journal holds an epoch that was never given out");
   }
   static std::int64_t nonces = 0;  // random in the product; all that counts is that no two are equal
   epoch_ = core_->open_epoch(kGateway, ++nonces, held.empty() ? 0 : held.back().epoch);

@@ -8,7 +8,6 @@ namespace tollgate::sim {
 namespace {
 constexpr std::int64_t kMinuteUs = 60'000'000;
 constexpr std::int64_t kHourUs = 60 * kMinuteUs;
-constexpr std::uint32_t kSlots = 72;  // few enough to be full now and then
 constexpr std::uint64_t kFnvPrime = 1099511628211U;
 constexpr int kAuditEvery = 150;
 }  // namespace
@@ -24,6 +23,9 @@ Simulation::Simulation(std::uint64_t seed, std::string folder, bool tracing)
   // The shipped plans; in some histories with less to give away, so that its end is met often.
   free_grant_ = random_.one_of<std::int64_t>({10'000, 10'000, 500, 130});
   plans_.front().free_quota = Points(free_grant_);
+  slots_ = random_.one_of<std::uint32_t>({12, 30, 100});  // of the journal: few are full now and then
+  guards_ = random_.percent(25);
+  if (guards_) plans_.front().arrears_check = billing::ArrearsCheck::realtime;
 }
 
 Simulation::~Simulation() {
@@ -106,7 +108,8 @@ void Simulation::move_time() {
   if (dice >= 65) by = kHourUs - now_us() % kHourUs + random_.one_of<std::int64_t>({-1, 0, 1, kMinuteUs});
   if (dice >= 80) by = random_.below(3 * kHourUs);
   if (dice >= 88) by = random_.below(26 * kHourUs);
-  if (dice >= 90) by = -random_.below(70 * kMinuteUs);  // as a clock that is set right
+  if (dice >= 90) by = -random_.below(70 * kMinuteUs);                                  // as a clock that is set right
+  if (dice >= 99 && random_.percent(20)) by = random_.between(20, 400) * 24 * kHourUs;  // packages expire
   clock_.advance(std::chrono::microseconds(by));
   note("time moves by seconds", {by / 1'000'000});
   for (std::size_t i = 0; i < kWorkers; ++i) {
@@ -149,7 +152,7 @@ void Simulation::crash_inside() {
 // Until one start comes through: others may be killed on their way.
 void Simulation::start_process() {
   for (int tries = 0;; ++tries) {
-    ProcessOptions options{folder_, &clock_, &plans_, kSlots, 0, {}};
+    ProcessOptions options{folder_, &clock_, &plans_, slots_, 0, {}};
     if (tries < 3 && step_ > 0 && random_.percent(20)) options.dies_at_start_after = random_.between(1, 30);
     options.deliver = [this](billing::Core& core, const meter::UsageReport& report) { return deliver(core, report); };
     process_ = std::make_unique<Process>(std::move(options));

@@ -140,6 +140,8 @@ class Simulation {
   [[nodiscard]] Expected expected(const SimSubscription& subscription) const;
   [[nodiscard]] bool packs_are_uncertain(const SimSubscription& subscription) const;
   [[nodiscard]] std::int32_t guarantee(const SimSubscription& subscription) const;
+  [[nodiscard]] bool in_arrears(std::size_t account) const;
+  [[nodiscard]] bool arrears_are_certain(std::size_t account) const;
   [[nodiscard]] std::int64_t free_left(const SimSubscription& subscription) const;
   void interrupt_calls();
 
@@ -199,6 +201,8 @@ class Simulation {
   std::int64_t latest_us_ = 0;  // that the clock ever showed
   std::vector<billing::Plan> plans_;
   std::int64_t free_grant_ = 0;
+  std::uint32_t slots_ = 0;
+  bool guards_ = false;  // the plan's arrears_check is realtime
   std::unique_ptr<Process> process_;
   int step_ = 0;
   std::uint64_t trajectory_ = 14695981039346656037U;

@@ -43,11 +43,34 @@ bool Simulation::packs_are_uncertain(const SimSubscription& subscription) const 
   });
 }
 
+// In debt; or, where the plan says realtime, what is merged and not settled would bring it there.
+bool Simulation::in_arrears(std::size_t account) const {
+  AccountMoney money = accounts_[account].money;
+  if (!guards_ || money.in_arrears()) return money.in_arrears();
+  for (const auto& subscription : subscriptions_) {
+    if (subscription.account != account) continue;
+    SubscriptionPoints points = subscription.points;
+    for (const auto& [key, counts] : merged_.hours()) {
+      if (key.first != subscription.number) continue;
+      const std::int64_t open = counts[kBillable] - points.settled[key.second];
+      if (open > 0) points.settle(key.second, open, money);
+    }
+  }
+  return money.in_arrears();
+}
+
+// The guard watches accounts with a paid subscription; of others nothing is promised before they have one.
+bool Simulation::arrears_are_certain(std::size_t account) const {
+  return !guards_ || accounts_[account].money.in_arrears() ||
+         std::ranges::any_of(subscriptions_, [&](const SimSubscription& each) {
+           return each.account == account && each.paid && services_[each.service].exists;
+         });
+}
+
 // domain.md sections 3, 4 and 7.
 Simulation::Expected Simulation::expected(const SimSubscription& subscription) const {
   const SimService& service = services_[subscription.service];
-  const bool in_arrears = accounts_[subscription.account].money.in_arrears();
-  const bool paid = subscription.paid && !in_arrears;
+  const bool paid = subscription.paid && !in_arrears(subscription.account);
   const std::int64_t cost = service.model.cost;
   const std::int64_t left = std::max<std::int64_t>(free_left(subscription), 0);
   if (!paid) {
