@@ -29,7 +29,7 @@ Result<bool> Core::run_due_piece(WallTime now, DueRun& run) {
   const auto durability = due_ && !due_->settled ? Durability::with_next : Durability::at_once;
   auto more = in_transaction(
       [&]() -> Result<bool> {
-        const auto piece = run_piece(now, done);
+        auto piece = run_piece(now, done);
         if (done.settlements > run.settlements) TOLLGATE_FAIL_POINT("settle.commit");
         return piece;
       },

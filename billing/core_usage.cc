@@ -117,7 +117,7 @@ Points Core::merge_entry(std::string_view gateway, std::uint32_t epoch, const Me
 }
 
 Result<void> Core::merge(const meter::UsageReport& report) {
-  const auto merged = run([&]() -> Result<void> {
+  auto merged = run([&]() -> Result<void> {
     if (auto checked = check_epoch(report.gateway, report.epoch); checked.has_error()) return checked.error();
     std::unordered_set<std::uint32_t> known;
     for (std::size_t i = 0; i < report.entries.size(); ++i) {

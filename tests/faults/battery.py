@@ -4,6 +4,7 @@ that it writes about itself. What a row does and expects is in the *_test.py bes
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 import unittest
@@ -65,3 +66,19 @@ def sanitized():
     with open(program("TOLLGATE_BIN", "tollgate"), "rb") as binary:
         text = binary.read()
     return b"__asan_init" in text or b"__tsan_init" in text
+
+
+def launch_to_die(gateway, plan):
+    """Starts it with the plan armed; it must die of it, at once or under the load that runs."""
+    gateway.environment["TOLLGATE_FAIL"] = plan
+    gateway.launch()
+
+
+def wait_killed(test, gateway, plan):
+    del gateway.environment["TOLLGATE_FAIL"]
+    try:
+        code = gateway.process.wait(30)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"{plan} was never reached") from None
+    test.assertEqual(code, -signal.SIGKILL, f"{plan}: {gateway.stderr()}")
+    gateway.wait_stopped()

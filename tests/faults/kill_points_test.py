@@ -2,13 +2,11 @@
 had ended."""
 
 import os
-import signal
-import subprocess
 import unittest
 from contextlib import ExitStack
 from random import Random
 
-from battery import need_fail_points, row
+from battery import launch_to_die, need_fail_points, row, wait_killed
 from billing_model_units import micro
 from harness import eventually
 from load import POINT_YUAN, START, Comparison, World, next_hour
@@ -21,20 +19,6 @@ class KillPoints(unittest.TestCase):
     def setUp(self):
         need_fail_points()
 
-    def die(self, gateway, plan):
-        """Restarts it with the plan armed; it must die of it, at once or under the load that runs."""
-        gateway.environment["TOLLGATE_FAIL"] = plan
-        gateway.launch()
-
-    def wait_killed(self, gateway, plan):
-        del gateway.environment["TOLLGATE_FAIL"]
-        try:
-            code = gateway.process.wait(30)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"{plan} was never reached") from None
-        self.assertEqual(code, -signal.SIGKILL, f"{plan}: {gateway.stderr()}")
-        gateway.wait_stopped()
-
     def kills(self, rounds, name, world=None):
         """The point's first pass, its second, and so on, each under load and each followed by a comparison."""
         world = world or World(self, OFTEN)
@@ -44,9 +28,9 @@ class KillPoints(unittest.TestCase):
             plan = f"{name}=kill@{number}"
             load.quiet()
             world.gateway.terminate()
-            self.die(world.gateway, plan)
+            launch_to_die(world.gateway, plan)
             load.run()
-            self.wait_killed(world.gateway, plan)
+            wait_killed(self, world.gateway, plan)
             load.quiet()
             world.gateway.start()
             load.compare(comparison)
@@ -74,8 +58,8 @@ class KillPoints(unittest.TestCase):
             load.run_for(0.2)
             world.gateway.kill9()
             load.quiet()
-            self.die(world.gateway, f"{name}=kill@1")
-            self.wait_killed(world.gateway, name)
+            launch_to_die(world.gateway, f"{name}=kill@1")
+            wait_killed(self, world.gateway, name)
             world.gateway.start()
             load.compare(comparison)
             self.assertEqual(comparison.faults, [], f"{name}, seed {load.seed}")
@@ -113,8 +97,8 @@ class KillPoints(unittest.TestCase):
             # The orderly end leaves nothing in the journal that is not merged: a new one is begun, and that is cut off.
             world.gateway.terminate()
             os.remove(os.path.join(world.gateway.data_dir, "journal"))
-            self.die(world.gateway, "journal.create=kill@1")
-            self.wait_killed(world.gateway, "journal.create")
+            launch_to_die(world.gateway, "journal.create=kill@1")
+            wait_killed(self, world.gateway, "journal.create")
             world.gateway.start()
             load.run_for(0.2)
             load.quiet()
@@ -131,10 +115,10 @@ class KillPoints(unittest.TestCase):
             world = World(self, {**OFTEN, "journal.slots": 1024, "workers": 8}, kinds=("many",), clients_each=0)
             load = world.load
             world.gateway.terminate()
-            self.die(world.gateway, "journal.grow=kill@1")
+            launch_to_die(world.gateway, "journal.grow=kill@1")
             eventually(world.gateway.ready, "it is up")
             self.call_on_every_worker(world, lambda: not world.gateway.alive())
-            self.wait_killed(world.gateway, "journal.grow=kill@1")
+            wait_killed(self, world.gateway, "journal.grow=kill@1")
             load.quiet()
             world.gateway.start()
             load.compare(comparison)
@@ -181,11 +165,11 @@ class KillPoints(unittest.TestCase):
             load.run_for(0.2)
             load.quiet()
             world.gateway.terminate()
-            self.die(world.gateway, f"{name}=kill@1")
+            launch_to_die(world.gateway, f"{name}=kill@1")
             eventually(world.gateway.ready, "it is up")
             load.run_for(0.1)
             next_hour(world)
-            self.wait_killed(world.gateway, name)
+            wait_killed(self, world.gateway, name)
             load.quiet()
             world.gateway.start()
             load.compare(comparison)

@@ -6,7 +6,7 @@ import os
 import shutil
 import unittest
 
-from battery import row  # first: it makes the end-to-end harness importable
+from battery import launch_to_die, need_fail_points, row, wait_killed  # first: it makes the e2e harness importable
 from damage import LATE, SOON, DamageTest
 from harness import Tollgate, eventually
 from load import Comparison, Load, Subscription, World
@@ -74,6 +74,22 @@ class Restored(DamageTest):
         world.gateway.start()
         world.load.compare(Comparison())
         return kept
+
+    @row("kill while a restored store takes the journal over", few=2, full=20)
+    def test_killed_in_recovery(self, rounds):
+        need_fail_points()
+        points, calls = ("report.merged", "epoch.opened", "report.merge", "collector.acknowledge", "epoch.open"), 0
+        for number in range(rounds):
+            world = self.world(SOON)
+            kept, plan = self.yesterday_before_the_epoch(world), f"{points[number % len(points)]}=kill@1"
+
+            def damage(world=world, kept=kept, plan=plan):
+                copy_of(STORE, kept, world.gateway.data_dir)
+                launch_to_die(world.gateway, plan)
+                wait_killed(self, world.gateway, plan)
+                return f"store back, {plan}"
+            calls += self.damaged(world, damage, None, whole=True).calls
+        return f"0 lost, 0 twice of {calls} calls that the store had lost"
 
     @row("restored store lacks a subscription", few=1, full=5)
     def test_unknown_subscription(self, rounds):

@@ -52,7 +52,7 @@ def run(name, identity, results):
 
 
 def print_row(name, rounds, held, what):
-    print(f"| {name:<44} | {rounds:>6} | {held:<8} | {what}", flush=True)
+    print(f"| {name:<50} | {rounds:>6} | {held:<8} | {what}", flush=True)
 
 
 def main():
@@ -72,7 +72,7 @@ def main():
     with tempfile.NamedTemporaryFile("w", prefix="tollgate-faults-") as results:
         os.environ["FAULTS_RESULTS"] = results.name
         print_row("row", "rounds", "held", "measured loss")
-        print_row("-" * 44, "-" * 6, "-" * 8, "-" * 40)
+        print_row("-" * 50, "-" * 6, "-" * 8, "-" * 40)
         for name, identity in found:
             verdict = run(name, identity, results.name)
             held = {True: "held", False: "NOT HELD", None: "skipped"}[verdict["held"]]
