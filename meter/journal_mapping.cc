@@ -101,8 +101,11 @@ Fault JournalMapping::io_fault(std::string_view what) const {
           std::string(what) + " " + path_ + ": " + std::generic_category().message(errno), ""};
 }
 
+// Opens the file, or makes it, for this process alone.
 Result<void> JournalMapping::lock_file() {
-  file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  is_new_ = file_ >= 0;
+  if (file_ < 0 && errno == EEXIST) file_ = ::open(path_.c_str(), O_RDWR | O_CLOEXEC);
   if (file_ < 0) return io_fault("cannot open");
   if (::flock(file_, LOCK_EX | LOCK_NB) == 0) return {};
   return Fault{FaultKind::conflict, "journal_refused", path_ + ": is in use by another process", ""};
@@ -130,7 +133,7 @@ Result<void> JournalMapping::open(const std::string& path, const JournalOwner& o
 Result<std::uint32_t> JournalMapping::examine(const JournalOwner& owner) {
   struct stat info {};
   if (::fstat(file_, &info) != 0) return io_fault("cannot stat");
-  if (info.st_size == 0) return 0U;
+  if (is_new_) return 0U;
   FileHeader header;
   const ssize_t got = ::pread(file_, &header, sizeof header, 0);
   if (got < 0) return io_fault("cannot read");
@@ -143,7 +146,10 @@ Result<std::uint32_t> JournalMapping::examine(const JournalOwner& owner) {
     }
     return header.slots;
   }
-  if (is_all_zeros(file_)) return 0U;
+  if (is_all_zeros(file_)) {  // no bytes at all, too
+    findings_.push_back(path_ + " was empty, as when its making was cut off: usage that it held is lost");
+    return 0U;
+  }
   const std::int64_t room = (info.st_size - file_bytes(0)) / static_cast<std::int64_t>(sizeof(Slot));
   if (room > 0 && !(valid && header.version == kVersion) && holds_slots_of(owner)) {
     findings_.push_back(path_ + " had a damaged header: it was written anew, and the usage in it is kept");

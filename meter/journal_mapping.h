@@ -95,6 +95,7 @@ class JournalMapping {
 
   std::string path_;
   int file_ = -1;
+  bool is_new_ = false;  // made by this opening
   HeaderPage* page_ = nullptr;  // the mapping
   Slot* slots_ = nullptr;
   std::uint32_t count_ = 0;

@@ -68,6 +68,7 @@ TEST(Journal, WhoseCreationWasInterruptedIsCreatedAgain) {
   auto journal = file.open(16);
   ASSERT_TRUE(journal) << file.why.message;
   EXPECT_EQ(journal->slots_used(), 0U);
+  EXPECT_EQ(journal->findings().size(), 1U) << "it could have been damage";
 }
 
 TEST(Journal, SetsADamagedSlotAsideAndCountsIt) {  // wherever in the slot the damage is
