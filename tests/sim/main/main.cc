@@ -20,7 +20,7 @@ namespace {
 struct Options {
   std::uint64_t seeds = 1;
   std::uint64_t from = 1;
-  int steps = 250;
+  int steps = 200;
   bool trace = false;
 };
 
