@@ -5,10 +5,10 @@ import os
 import tempfile
 import unittest
 
-import wire
 from battery import need_fail_points, row
 from harness import eventually
 from load import Comparison, World
+from wire import call
 
 POINTS = 50  # of pay-as-you-go calls while nothing can be synced: ten of five points
 SETS = {"journal.unsynced_points_max": POINTS, "journal.sync_interval_ms": 10, "journal.collect_interval_ms": 20}
@@ -60,7 +60,7 @@ class Unwritable(unittest.TestCase):
         return str(comparison)
 
     def call(self, world, subscription):
-        return wire.call(world.gateway.port, f"/{subscription.service}", subscription.key)
+        return call(world.gateway.port, f"/{subscription.service}", subscription.key)
 
     def forget(self, world):
         """The calls of this test itself are no part of the load's comparison."""
@@ -74,7 +74,7 @@ class Unwritable(unittest.TestCase):
                      for service in ("detect", "classify")] + [prepaid]
         for each in held_back:
             answer = self.call(world, each)
-            self.assertEqual((answer.status, answer.json["code"]), (503, "no_capacity"), each.account)
+            self.assertEqual((answer.status, answer.json()["code"]), (503, "no_capacity"), each.account)
             self.assertEqual(answer.header("retry-after"), "5")
         self.assertEqual(world.admin.metric("refusals_total", reason="journal_failing"), refused + len(held_back))
         self.assertEqual(self.call(world, self.by_name[("unmetered-detect", "detect")]).status, 200)
