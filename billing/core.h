@@ -171,7 +171,8 @@ class Core {
   // -- usage
   // Larger than any given out before and than `above`, and durable. 0, which is never an epoch: `gateway` is no id, or
   // the store refused. `nonce`: a random number above 0 by which a journal knows its epoch again; 0: none.
-  std::uint32_t open_epoch(std::string_view gateway, std::int64_t nonce = 0, std::uint32_t above = 0);
+  std::uint32_t open_epoch(std::string_view gateway);
+  Result<std::uint32_t> open_epoch(std::string_view gateway, std::int64_t nonce, std::uint32_t above);
   // The number under which usage is taken that was counted under the epoch with that nonce. It is the number that was
   // given out, unless this store is a restored copy that does not know it: then one of its own, always the same, since
   // what it gave out since may be that number too. `unmarked`, if not 0: the number of an epoch whose nonce was lost.
@@ -180,7 +181,8 @@ class Core {
     bool given_out_here = false;
   };
   Result<TakenEpoch> take_over_epoch(std::string_view gateway, std::int64_t nonce, std::uint32_t unmarked = 0);
-  Result<bool> has_subscription(std::uint32_t number);  // removed services' too
+  // There is a subscription of that number, of a removed service too, and it was there before the hour's end.
+  Result<bool> may_have_used(std::uint32_t subscription, Hour hour);
   // The epoch under which this very process counts: reports of it from outside are refused (epoch_in_use), since the
   // maximum would swallow what is counted here.
   void own_epoch(std::uint32_t epoch) noexcept { own_epoch_ = epoch; }

@@ -163,6 +163,16 @@ void SqliteStore::roll_back(bool outermost) noexcept {
   database_.tryExec(outermost ? "ROLLBACK" : "ROLLBACK TO part; RELEASE part");
 }
 
+// After a sync that failed the system takes what it could not write for written, and the log may have a hole behind
+// which the next commits would stand. Copied into the database they do not depend on it.
+void SqliteStore::leave_suspect_log() {
+  if (!log_suspect_) return;
+  const int code =
+      sqlite3_wal_checkpoint_v2(database_.getHandle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  if (code != SQLITE_OK) throw SQLite::Exception("the write-ahead log cannot be copied into the database", code);
+  log_suspect_ = false;
+}
+
 Result<void> SqliteStore::transaction(const std::function<Result<void>()>& body, Durability durability) {
   if (failed_) return *failed_;
   const bool outermost = depth_ == 0;
@@ -170,6 +180,7 @@ Result<void> SqliteStore::transaction(const std::function<Result<void>()>& body,
   ++depth_;
   // The one place where a failure of the database becomes a value.
   try {
+    if (outermost) leave_suspect_log();
     begin(outermost, durability);
     outcome = body();
     if (failed_) outcome = *failed_;  // in a part whose fault the body swallowed
@@ -177,6 +188,7 @@ Result<void> SqliteStore::transaction(const std::function<Result<void>()>& body,
   } catch (const SQLite::Exception& error) {
     failed_ = store_failed(error);
     outcome = *failed_;
+    if ((error.getErrorCode() & 0xff) == SQLITE_IOERR) log_suspect_ = true;
   } catch (...) {  // the body's own: nothing of this transaction stays, and the exception goes on
     --depth_;
     roll_back(outermost);
@@ -209,7 +221,18 @@ Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& data_dir) {
     static const int configured = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     (void)configured;  // refused after another use of SQLite in this process, which only costs time
     SQLite::Database database(path, SQLite::OPEN_READWRITE | SQLite::OPEN_NOMUTEX);
+    // A log that a dead process left is replayed into whatever database stands beside it; a restored one would not fit.
+    std::error_code no_log;
+    const bool replays = std::filesystem::file_size(path + "-wal", no_log) > 0 && !no_log;
     database.exec(kPragmas);
+    if (replays && database.execAndGet("PRAGMA quick_check(1)").getString() != "ok") {
+      return Fault{FaultKind::unavailable,
+                   "store_failed",
+                   fmt::format("{}: the database is malformed with its write-ahead log ({}-wal): was one of the two "
+                               "restored without the other?",
+                               path, path),
+                   {}};
+    }
     sqlite3_wal_hook(database.getHandle(), checkpoint_long_log, nullptr);
     if (auto migrated = migrate(database); migrated.has_error()) return migrated.error();
     return std::unique_ptr<Store>(std::make_unique<SqliteStore>(*std::move(lock), std::move(database)));

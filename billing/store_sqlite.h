@@ -201,6 +201,7 @@ class SqliteStore final : public Store {
   // The prepared statement of `sql`, a literal: made once, found again by its address.
   SQLite::Statement& prepared(const char* sql);
   void run(const char* sql);  // a prepared statement without values
+  void leave_suspect_log();
   void begin(bool outermost, Durability durability);
   void commit(bool outermost);
   // Writes what was posted, and the balances that it moved. To be called before transfers or balances are read by SQL.
@@ -221,6 +222,7 @@ class SqliteStore final : public Store {
   StatementHook hook_;
   int depth_ = 0;  // of nested transactions
   Durability durability_ = Durability::at_once;
+  bool log_suspect_ = false;     // the disk failed since the log was last copied into the database
   std::optional<Fault> failed_;  // the database failed in the open transaction, which can only be rolled back
 };
 

@@ -151,7 +151,6 @@ void Serve::schedule_collection() {
   collect_timer_->async_wait([this](const error_code& error) {
     // An expired timer's handler may be queued already when it is cancelled: then it must not arm it again.
     if (error || stopping_) return;
-    keeper_->watch(steady_ns());
     collect_usage();
     quiescence_->collect();
     if (entitlements_->take_changed()) books_changed_ = true;  // by usage: an account is guarded, or no longer

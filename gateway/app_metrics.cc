@@ -46,6 +46,8 @@ void Serve::add_metrics() {
           [this] { return static_cast<double>(keeper_->sync_failures()); });
   counter("journal_grow_failures_total", "Attempts to enlarge the journal that the disk refused.",
           [this] { return static_cast<double>(keeper_->grow_failures()); });
+  gauge("journal_findings", "What was amiss with the journal at the start, mended or set aside; the log says what.",
+        [this] { return static_cast<double>(journal_->findings().size()); });
   counter("usage_set_aside_total", "Entries of an earlier process's usage that the store could not place.",
           [this] { return value_of(usage_set_aside_); });
   gauge("usage_unacknowledged_points", "Points counted that the billing core has not taken yet.",

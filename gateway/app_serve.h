@@ -7,6 +7,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <optional>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -111,7 +112,8 @@ class Serve final : public Traffic {
   std::vector<std::unique_ptr<Worker>> workers_;
   std::optional<Entitlements> entitlements_;
   std::optional<billing::Core> core_;
-  std::optional<meter::Collector> collector_;
+  std::unique_ptr<meter::Collector> collector_;
+  std::set<std::uint32_t> adopted_epochs_;  // of the journal, that this store did not give out
   std::optional<BillingThread> billing_;
   std::optional<asio::steady_timer> collect_timer_;
   std::optional<asio::steady_timer> due_timer_;

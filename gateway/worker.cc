@@ -127,6 +127,7 @@ Task<void> Worker::tick_loop() {
 void Worker::tick() {
   coarse_now_ns_ = steady_ns();
   plane_.quiescence.pass(index_);
+  plane_.keeper.watch(coarse_now_ns_);
   recorder_.advance(hour_of(plane_.clock.now()));
   wheel_.advance(coarse_now_ns_);
   poll_waiting_clients();

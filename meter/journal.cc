@@ -142,8 +142,9 @@ Result<void> Journal::begin_epoch(std::uint32_t epoch, std::int64_t nonce) {
   EpochMark mark{epoch, 0, nonce};
   mark.check = check_of(mark, salt_);
   *free = mark;
-  // Before the first slot under it: a power cut must not leave usage of an epoch that cannot be told from others.
-  if (const int error = sync(); error != 0) {
+  // Before the first slot under it: a power cut must not leave usage of an epoch that cannot be told from others. All
+  // slots, since free ones may still be taken on the disk, under the epoch whose mark was just overwritten.
+  if (const int error = sync_slots(slots_total()); error != 0) {
     return Fault{FaultKind::unavailable, "journal_failed",
                  "cannot write the journal: " + std::generic_category().message(error), ""};
   }
@@ -180,8 +181,11 @@ Slot* Journal::take(std::uint32_t subscription, Hour hour) noexcept {
   Slot& slot = mapping_.slots()[*index];
   Link(slot.subscription).store(subscription, std::memory_order_relaxed);
   slot.hour = hour.since_epoch;
-  slot.check = slot_check(slot, epoch_, *index, salt_);
-  for (Tally* tally : {&slot.forwarded, &slot.succeeded, &slot.unbilled}) tally->clear(slot.check);
+  const std::uint32_t check = slot_check(slot, epoch_, *index, salt_);
+  for (Tally* tally : {&slot.forwarded, &slot.succeeded, &slot.unbilled}) tally->clear(check);
+  // A kill between here and the epoch leaves a whole slot of no calls, and none before.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  slot.check = check;
   slot.epoch.store(epoch_, std::memory_order_release);
   used_.fetch_add(1, std::memory_order_relaxed);
   return &slot;
@@ -217,16 +221,21 @@ Result<bool> Journal::grow_if_short() {
   if (count >= mapping_.count_max() || count - slots_used() > piece_ / 4) return false;
   TOLLGATE_FAIL_POINT("journal.grow");
   const std::uint32_t room = mapping_.count_max() - count;
-  if (auto grown = mapping_.grow(count + std::min(room, piece_)); !grown) return grown.error();
+  if (auto grown = mapping_.grow(count + std::min(room, piece_)); !grown) {
+    sync_failed_ = true;  // it synced too, and the system tells an error of the disk once
+    return grown.error();
+  }
   count_.store(mapping_.count(), std::memory_order_release);
   return true;
 }
 
-int Journal::sync() noexcept {
+int Journal::sync() noexcept { return sync_slots(slots_touched()); }
+
+int Journal::sync_slots(std::uint32_t slots) noexcept {
   const std::uint32_t touched = slots_touched();
-  if (sync_failed_) mapping_.mark_dirty(touched);
+  if (sync_failed_) mapping_.mark_dirty(slots);
   int error = TOLLGATE_FAIL_ERRNO("journal.sync");
-  if (error == 0) error = mapping_.sync(touched);
+  if (error == 0) error = mapping_.sync(slots);
   sync_failed_ = error != 0;
   const std::uint64_t note = synced_note(touched, salt_);
   auto& synced = mapping_.page().synced;

@@ -81,6 +81,7 @@ class Journal {
   Journal() = default;
 
   void load_slots();
+  [[nodiscard]] int sync_slots(std::uint32_t slots) noexcept;
   [[nodiscard]] bool revive(std::uint32_t index) noexcept;
   [[nodiscard]] std::uint32_t find_zeroed_slots() const noexcept;
   [[nodiscard]] std::optional<std::uint32_t> pop_free() noexcept;

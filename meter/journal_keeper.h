@@ -26,7 +26,9 @@ class JournalKeeper {
   // `say`: hears each change to bad (an error's words) and back, on the keeper's thread or that of watch().
   using Say = std::function<void(bool good, const std::string& what)>;
 
-  JournalKeeper(Journal& journal, KeeperBounds bounds, Say say);
+  // `sync`: 0 or errno, instead of the journal's own: for tests.
+  using Sync = std::function<int()>;
+  JournalKeeper(Journal& journal, KeeperBounds bounds, Say say, Sync sync = {});
   ~JournalKeeper();  // stop()
   JournalKeeper(const JournalKeeper&) = delete;
   JournalKeeper& operator=(const JournalKeeper&) = delete;
@@ -35,7 +37,8 @@ class JournalKeeper {
   void stop();  // after a last sync
   void set_bounds(KeeperBounds bounds);
 
-  // Any thread, now and then: notices a sync that does not come back.
+  // Any thread that never waits for the disk, now and then: notices a sync that does not come back. Takes a lock only
+  // when it does.
   void watch(std::int64_t steady_now_ns);
 
   // ---- data path: any worker ----
@@ -57,6 +60,7 @@ class JournalKeeper {
 
   Journal& journal_;
   const Say say_;
+  const Sync sync_;
   std::thread thread_;
   mutable std::mutex mutex_;  // bounds_, stopping_, why the state is as it is; never on the data path
   std::condition_variable wake_;
@@ -64,8 +68,10 @@ class JournalKeeper {
   bool stopping_ = false;
   bool growing_ = true;  // the last attempt to grow succeeded; the keeper's thread only
   std::atomic<bool> durable_{true};
-  std::atomic<std::int64_t> allowance_{0};     // points; set before durable_ is cleared
-  std::atomic<std::int64_t> last_sync_ns_{0};  // when the last good sync began, on the steady clock
+  std::atomic<std::int64_t> allowance_{0};      // points; set before durable_ is cleared
+  std::atomic<std::int64_t> sync_ns_max_;       // how long a sync may take; set with bounds_
+  std::atomic<std::int64_t> sync_began_ns_{0};  // on the steady clock; 0: none is under way
+  std::atomic<std::int64_t> last_sync_ns_{0};   // when the last good sync began, on the steady clock
   std::atomic<std::int64_t> sync_failures_{0};
   std::atomic<std::int64_t> grow_failures_{0};
 };

@@ -115,6 +115,7 @@ Result<void> JournalMapping::open(const std::string& path, const JournalOwner& o
                                   std::uint32_t slots_max) {
   path_ = path;
   if (auto locked = lock_file(); !locked) return locked;
+  if (auto readable = mend_unreadable(); !readable) return readable;
   const auto present = examine(owner);
   if (!present) return present.error();
   // A file grows with the configuration and never shrinks.
@@ -126,6 +127,30 @@ Result<void> JournalMapping::open(const std::string& path, const JournalOwner& o
   if (mapping == MAP_FAILED) return io_fault("cannot map");
   page_ = static_cast<HeaderPage*>(mapping);
   slots_ = reinterpret_cast<Slot*>(static_cast<char*>(mapping) + sizeof(HeaderPage));
+  return {};
+}
+
+// A page that cannot be read would end the process by a signal as soon as the mapping is looked at.
+Result<void> JournalMapping::mend_unreadable() {
+  constexpr std::int64_t kPage = sizeof(HeaderPage);
+  std::vector<char> piece(std::size_t{1} << 20);
+  std::int64_t mended = 0;
+  for (std::int64_t at = 0;;) {
+    ssize_t got = ::pread(file_, piece.data(), piece.size(), at);
+    if (got < 0) got = ::pread(file_, piece.data(), kPage, at);  // page by page where it is bad
+    if (got == 0) break;
+    if (got < 0) {
+      const std::vector<char> zeros(kPage);
+      if (errno != EIO || ::pwrite(file_, zeros.data(), zeros.size(), at) != kPage) return io_fault("cannot read");
+      ++mended;
+      got = kPage;
+    }
+    at += got;
+  }
+  if (mended > 0) {
+    findings_.push_back(std::to_string(mended) + " pages of " + path_ +
+                        " cannot be read and were zeroed: usage in them that was not merged is lost");
+  }
   return {};
 }
 
@@ -188,10 +213,16 @@ Result<void> JournalMapping::set_aside(const std::string& why) {
 
 Result<void> JournalMapping::allocate(const JournalOwner& owner, std::uint32_t slots) {
   const FileHeader header = header_for(owner, slots);
+  struct stat before {};
+  if (::fstat(file_, &before) != 0) return io_fault("cannot stat");
   if (const int error = ::posix_fallocate(file_, 0, file_bytes(slots)); error != 0) {
+    // Some file systems keep what they could get, which the database needs now.
+    if (before.st_size < file_bytes(slots)) (void)::ftruncate(file_, before.st_size);
     errno = error;
     return io_fault("cannot allocate");
   }
+  // The size before the header that tells it: a power cut between the two leaves nothing that looks cut off.
+  if (before.st_size < file_bytes(slots) && ::fsync(file_) != 0) return io_fault("cannot write");
   TOLLGATE_FAIL_POINT("journal.create");
   if (::pwrite(file_, &header, sizeof header, 0) != sizeof header || ::fsync(file_) != 0)
     return io_fault("cannot write");

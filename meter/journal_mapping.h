@@ -87,6 +87,7 @@ class JournalMapping {
 
  private:
   Result<void> lock_file();
+  Result<void> mend_unreadable();
   Result<std::uint32_t> examine(const JournalOwner& owner);
   Result<void> set_aside(const std::string& why);
   Result<void> allocate(const JournalOwner& owner, std::uint32_t slots);
@@ -95,7 +96,7 @@ class JournalMapping {
 
   std::string path_;
   int file_ = -1;
-  bool is_new_ = false;  // made by this opening
+  bool is_new_ = false;         // made by this opening
   HeaderPage* page_ = nullptr;  // the mapping
   Slot* slots_ = nullptr;
   std::uint32_t count_ = 0;

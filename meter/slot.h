@@ -2,6 +2,7 @@
 // line of a mapped file. It is bytes and how they change; where slots lie and who takes them is the journal's.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstdint>
@@ -97,7 +98,7 @@ struct alignas(64) Slot {
   [[nodiscard]] std::int64_t calls_unmetered() const noexcept { return unbilled.amount(); }
   // Forwarded and not ended yet; after a crash: interrupted.
   [[nodiscard]] std::int64_t calls_open() const noexcept {
-    return calls_started() - calls_succeeded() - calls_failed() - calls_unmetered();
+    return std::max<std::int64_t>(0, calls_started() - calls_succeeded() - calls_failed() - calls_unmetered());
   }
 };
 static_assert(sizeof(Slot) == 64);

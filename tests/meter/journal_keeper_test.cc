@@ -2,9 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <cerrno>
+#include <condition_variable>
+#include <deque>
 #include <future>
+#include <mutex>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "base/clock.h"
 #include "tests/meter/journal_file.h"
@@ -21,40 +26,75 @@ struct Said {
 
 class JournalKeeperTest : public testing::Test {
  protected:
+  // What the keeper says next.
+  Said next() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !said_.empty(); });
+    const Said said = said_.front();
+    said_.pop_front();
+    return said;
+  }
+  JournalKeeper::Say say() {
+    return [this](bool good, const std::string& what) {
+      const std::lock_guard lock(mutex_);
+      said_.push_back({good, what});
+      changed_.notify_all();
+    };
+  }
+
   JournalFile file_;
   std::unique_ptr<Journal> journal_ = file_.open(64, "gw-1", 0, 256);
-  std::vector<Said> said_;
-  JournalKeeper keeper_{*journal_, {10, 5'000, Points(20)}, [this](bool good, const std::string& what) {
-                          said_.push_back({good, what});
-                        }};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Said> said_;
 };
 
-TEST_F(JournalKeeperTest, ADiskThatDoesNotAnswerInItsTimeIsNoDisk) {
-  const std::int64_t begun = keeper_.last_sync_ns();
-  keeper_.watch(begun + 5 * kSecond);
-  EXPECT_TRUE(keeper_.is_durable());
-  keeper_.watch(begun + 6 * kSecond);
-  EXPECT_FALSE(keeper_.is_durable());
-  keeper_.watch(begun + 7 * kSecond);
-  ASSERT_EQ(said_.size(), 1U) << "once, however often it is looked at";
-  EXPECT_FALSE(said_[0].good);
-  EXPECT_NE(said_[0].what.find("does not answer"), std::string::npos) << said_[0].what;
+TEST_F(JournalKeeperTest, ASyncThatDoesNotComeBackInItsTimeIsNone) {
+  std::promise<void> begun, released;
+  bool first = true;
+  JournalKeeper keeper(*journal_, {1, 5'000, Points(20)}, say(), [&] {
+    if (std::exchange(first, false)) {
+      begun.set_value();
+      released.get_future().wait();
+    }
+    return 0;
+  });
+  const std::int64_t before = steady_ns();
+  keeper.watch(before + 3600 * kSecond);
+  EXPECT_TRUE(keeper.is_durable()) << "no sync is under way";
+  keeper.start();
+  begun.get_future().wait();
+  keeper.watch(before + 5 * kSecond);
+  EXPECT_TRUE(keeper.is_durable());
+  for (int i = 0; i < 3; ++i) keeper.watch(steady_ns() + 6 * kSecond);
+  EXPECT_FALSE(keeper.is_durable());
+  released.set_value();
+  const Said bad = next();
+  EXPECT_FALSE(bad.good);
+  EXPECT_NE(bad.what.find("does not answer"), std::string::npos) << bad.what;
+  EXPECT_TRUE(next().good) << "said once, and that it is over";
+  EXPECT_TRUE(keeper.is_durable());
 }
 
 TEST_F(JournalKeeperTest, TheAllowanceIsNeverExceededAndWholeAgainWithTheNextFailure) {
-  keeper_.watch(keeper_.last_sync_ns() + 6 * kSecond);
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(keeper_.take_allowance(Points(6)));
-  EXPECT_FALSE(keeper_.take_allowance(Points(6)));
-  EXPECT_TRUE(keeper_.take_allowance(Points(2)));
-  EXPECT_FALSE(keeper_.take_allowance(Points(1)));
-
-  keeper_.start();
-  keeper_.stop();  // ends with a sync, which is good
-  EXPECT_TRUE(keeper_.is_durable());
-  ASSERT_EQ(said_.size(), 2U);
-  EXPECT_TRUE(said_[1].good);
-  keeper_.watch(keeper_.last_sync_ns() + 6 * kSecond);
-  EXPECT_TRUE(keeper_.take_allowance(Points(20)));
+  std::atomic<int> error = EIO;
+  JournalKeeper keeper(*journal_, {1, 5'000, Points(20)}, say(), [&] { return error.load(); });
+  keeper.start();
+  const Said bad = next();
+  EXPECT_FALSE(bad.good);
+  EXPECT_NE(bad.what.find("Input/output error"), std::string::npos) << bad.what;
+  EXPECT_FALSE(keeper.is_durable());
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(keeper.take_allowance(Points(6)));
+  EXPECT_FALSE(keeper.take_allowance(Points(6)));
+  EXPECT_TRUE(keeper.take_allowance(Points(2)));
+  EXPECT_FALSE(keeper.take_allowance(Points(1)));
+  error = 0;
+  EXPECT_TRUE(next().good);
+  EXPECT_TRUE(keeper.is_durable());
+  error = ENOSPC;
+  EXPECT_FALSE(next().good);
+  EXPECT_TRUE(keeper.take_allowance(Points(20)));
+  EXPECT_GE(keeper.sync_failures(), 2);
 }
 
 TEST_F(JournalKeeperTest, LetsTheJournalGrow) {

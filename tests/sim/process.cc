@@ -101,8 +101,9 @@ Result<void> Process::recover() {  // Serve::start_billing
       return cannot_start("the journal holds an epoch that was never given out");
   }
   static std::int64_t nonces = 0;  // random in the product; all that counts is that no two are equal
-  epoch_ = core_->open_epoch(kGateway, ++nonces, held.empty() ? 0 : held.back().epoch);
-  if (epoch_ == 0) return cannot_start("no epoch");
+  const auto opened = core_->open_epoch(kGateway, ++nonces, held.empty() ? 0 : held.back().epoch);
+  if (!opened) return opened.error();
+  epoch_ = *opened;
   if (auto begun = journal_->begin_epoch(epoch_, nonces); !begun) return begun;
   core_->own_epoch(epoch_);
   collector_ = std::make_unique<meter::Collector>(
