@@ -7,7 +7,7 @@ import time
 import unittest
 
 from battery import row
-from harness import Tollgate
+from harness import Tollgate, eventually
 from load import Comparison, Load, Subscription, World
 from volumes import Disk
 
@@ -37,20 +37,25 @@ class PowerCuts(unittest.TestCase):
     def test_synced_often(self, rounds):
         return self.cuts(rounds, 10)
 
-    @row("power cut, synced every second", few=1, full=15)
+    @row("power cut, synced every second", few=2, full=20)
     def test_synced_rarely(self, rounds):
-        return self.cuts(rounds, 1000)
+        """The store is far ahead of the journal, which still has calls as open that the store has as ended. Cut when all have
+        ended and are merged: not one more than there were may be in the ledger."""
+        return self.cuts(rounds, 1000, collect_ms=20, merged=True)
 
-    def cuts(self, rounds, sync_ms):
+    def cuts(self, rounds, sync_ms, collect_ms=400, merged=False):
         disk = Disk(self)
         data = os.path.join(disk.path, "data")
-        world = World(self, {"journal.sync_interval_ms": sync_ms, "journal.collect_interval_ms": 400}, data_dir=data)
+        world = World(self, {"journal.sync_interval_ms": sync_ms, "journal.collect_interval_ms": collect_ms}, data_dir=data)
         load = world.load
         source = random.Random(load.seed)
         print(f"seed {load.seed}", flush=True)
         calls, age, unsynced, copying = 0, 0.0, 0.0, 0.0
         for number in range(rounds):
-            load.run_for(source.uniform(0.3, 1.0))
+            load.run_for(source.uniform(0.3, 1.0) + (0.4 if merged else 0))
+            if merged:
+                load.quiet()
+                eventually(lambda: world.admin.metric("usage_unacknowledged_points") == 0, "all is merged")
             cut = Cut(world, disk)
             load.quiet()
             missing, oldest = self.check(world, disk, cut, f"round {number}, seed {load.seed}")
