@@ -55,10 +55,13 @@ class PowerCuts(unittest.TestCase):
             load.run_for(source.uniform(0.3, 1.0) + (0.4 if merged else 0))
             if merged:
                 load.quiet()
-                eventually(lambda: world.admin.metric("usage_unacknowledged_points") == 0, "all is merged")
+                eventually(lambda: all(calls_of(load.totals(each), each.before) >= len(each.seen)
+                                       for each in world.subscriptions), "all is merged")
             cut = Cut(world, disk)
             load.quiet()
             missing, oldest = self.check(world, disk, cut, f"round {number}, seed {load.seed}")
+            if merged:
+                self.assertEqual(missing, 0, f"what the store had taken is lost, round {number}, seed {load.seed}")
             calls, age = max(calls, missing), max(age, oldest)
             unsynced, copying = max(unsynced, cut.unsynced), max(copying, cut.done - cut.at)
         comparison = load.compare(Comparison())
@@ -85,7 +88,7 @@ class PowerCuts(unittest.TestCase):
             self.assertGreaterEqual(got, safe, f"{each.account}: lost what was on the disk, {note}")
             self.assertLessEqual(got, sent, f"{each.account}: more than was ever called, {note}")
             # A call is one call, however it ended: none is there both as served and as broken off.
-            calls = sum(totals[field] - each.before[field] for field in CALLS)
+            calls = calls_of(totals, each.before)
             forwarded = sum(each.sent[number] < cut.done for number in each.seen | each.unknown)
             self.assertLessEqual(calls, forwarded, f"{each.account}: more calls than the upstream saw, {note}")
             if got < len(answered):
@@ -110,6 +113,10 @@ class PowerCuts(unittest.TestCase):
         self.assertEqual(comparison.faults, [], note)
         self.assertGreater(comparison.calls, 0, note)
         self.assertIs(after.admin.audit()["ok"], True, note)
+
+
+def calls_of(totals, before):
+    return sum(totals[field] - before[field] for field in CALLS)
 
 
 def counted(subscription, totals, before):
