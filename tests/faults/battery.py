@@ -68,6 +68,16 @@ def sanitized():
     return b"__asan_init" in text or b"__tsan_init" in text
 
 
+def preloaded(library):
+    """The path of a library of ours that is loaded before all others; all of them lie where CLOCK_SHIFT's does."""
+    path = os.path.join(os.path.dirname(os.environ.get("CLOCK_SHIFT", "")), f"lib{library}.so")
+    if sanitized():
+        raise unittest.SkipTest("a sanitizer wants to be the first library of its process")
+    if not os.path.exists(path):
+        raise unittest.SkipTest(f"lib{library}.so is not built, or not in the folder that CLOCK_SHIFT names")
+    return path
+
+
 def launch_to_die(gateway, plan):
     """Starts it with the plan armed; it must die of it, at once or under the load that runs."""
     gateway.environment["TOLLGATE_FAIL"] = plan

@@ -35,6 +35,31 @@ class BeforeTheStart(unittest.TestCase):
         self.assertGreater(refused, 1)
         return f"{refused} starts refused, none hindered the next"
 
+    @row("disk full before a restart", few=4, full=40)
+    def test_a_folder_that_has_usage(self, rounds):
+        """Whether or not there is room enough to start, what was counted before is counted, and once."""
+        source, refused, comparison = random.Random(1), 0, Comparison()
+        for number in range(rounds):
+            path = tmpfs(self, 6 * MIB) if number % 2 else small_ext4(self, 16 * MIB)
+            interval = {"journal.collect_interval_ms": 60_000 if number % 4 < 2 else 20}
+            world = World(self, {**SETS, **interval}, data_dir=os.path.join(path, "data"), kinds=("free", "paid"))
+            world.load.run_for(0.2)
+            world.gateway.kill9()
+            world.load.quiet()
+            filler = Filler(path, left=0 if number % 4 < 3 else source.randrange(4096, 200_000))
+            world.gateway.launch()
+            refused += self.refused_with_a_word(world.gateway)
+            filler.free()
+            if not world.gateway.alive():
+                world.gateway.start()
+            world.load.run_for(0.1)
+            world.load.quiet()
+            eventually(lambda: world.admin.metric("usage_unacknowledged_points") == 0, "the store takes usage")
+            world.load.compare(comparison)
+            self.assertEqual(comparison.faults, [], f"round {number}, seed {world.load.seed}")
+            world.check_audit()
+        return f"{comparison}; {refused} of {rounds} starts refused"
+
     def refused_with_a_word(self, gateway):
         """Whether the start ended; with a word if it did. One that had room enough is ready."""
         def settled():

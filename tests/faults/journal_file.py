@@ -3,20 +3,31 @@ not 0 when they are in use. The format itself is docs/journal.md."""
 
 import os
 import random
+import struct
 
 PAGE = 4096
 SLOT = 64
 
 
 class JournalFile:
-    def __init__(self, gateway):
-        self.path = os.path.join(gateway.data_dir, "journal")
+    def __init__(self, gateway, data_dir=None):
+        self.path = os.path.join(data_dir or gateway.data_dir, "journal")
 
     def used(self):
         """The places in the file of the slots in use."""
         with open(self.path, "rb") as file:
             data = file.read()
         return [at for at in range(PAGE, len(data) - SLOT + 1, SLOT) if data[at + 8:at + 12] != b"\0\0\0\0"]
+
+    def calls_open(self):
+        """Calls that were forwarded and had not ended when the file was as it is."""
+        with open(self.path, "rb") as file:
+            data = file.read()
+        calls = 0
+        for at in self.used():
+            forwarded, succeeded, failed = (struct.unpack_from("<I", data, at + of)[0] for of in (24, 40, 56))
+            calls += forwarded - succeeded - failed - struct.unpack_from("<q", data, at + 48)[0]
+        return calls
 
     def size(self):
         return os.path.getsize(self.path)

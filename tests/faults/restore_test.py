@@ -3,12 +3,15 @@ store, both, and the folder given to a second process. Nothing is counted twice,
 
 import json
 import os
+import random
 import shutil
+import signal
 import unittest
 
 from battery import launch_to_die, need_fail_points, row, wait_killed  # first: it makes the e2e harness importable
-from damage import LATE, SOON, DamageTest
-from harness import Tollgate, eventually
+from damage import LATE, SOON, DamageTest, log_of
+from harness import Tollgate, eventually, fresh
+from journal_file import JournalFile
 from load import Comparison, Load, Subscription, World
 from volumes import folder
 from wire import call
@@ -24,6 +27,11 @@ def copy_of(names, source, target):
             os.remove(os.path.join(target, name))
         if os.path.exists(os.path.join(source, name)):
             shutil.copyfile(os.path.join(source, name), os.path.join(target, name))
+
+
+def contents(place, name):
+    with open(os.path.join(place, name), "rb") as file:
+        return file.read()
 
 
 class Restored(DamageTest):
@@ -51,6 +59,33 @@ class Restored(DamageTest):
                                       None, whole=True, already_down=True)
             calls += comparison.calls
         return f"0 lost, 0 twice of {calls} calls"
+
+    @row("journal restored from earlier, with open calls", few=3, full=30)
+    def test_journal_with_open_calls(self, rounds):
+        """Calls that were open in the copy have ended since and are in the store as what they became: they are not counted
+        as broken off besides."""
+        world, calls, opened = self.world(SOON), 0, 0
+        for _ in range(rounds):
+            kept, still_open = self.copy_with_open_calls(world)
+            opened += still_open
+            world.load.run_for(0.1)
+            world.load.quiet()
+            world.gateway.terminate()
+            calls += self.damaged(world, lambda: copy_of(["journal"], kept, world.gateway.data_dir) or "journal back", None,
+                                  whole=True, already_down=True).calls
+        return f"0 lost, 0 twice of {calls} calls, {opened} of them open in the copies"
+
+    def copy_with_open_calls(self, world):
+        """(folder of the copy, calls open in it): of an instant under load in which there were some."""
+        kept = folder(self)
+        world.load.run_for(0.1)
+
+        def copied():
+            world.gateway.signal(signal.SIGSTOP)
+            copy_of(["journal"], world.gateway.data_dir, kept)
+            world.gateway.signal(signal.SIGCONT)
+            return JournalFile(world.gateway, kept).calls_open()
+        return kept, eventually(copied, "a copy with open calls")
 
     @row("store restored from yesterday, journal newer", few=2, full=20)
     def test_store(self, rounds):
@@ -116,6 +151,54 @@ class Restored(DamageTest):
             self.assertEqual(world.admin.subscription("next-one", "detect")["free_points_left"], 10_000)
             entries += len(aside)
         return f"{entries} entries set aside, 0 charged to others"
+
+    @row("store restored beside a newer write-ahead log", few=2, full=20)
+    def test_store_alone(self, rounds):
+        """SQLite takes the log for that of the older file. Where nothing was moved from the log into the file between, this is
+        as if the file had been left; else the two do not fit, and the start must not take them for books."""
+        refused, source = 0, random.Random(3)
+        for number in range(rounds):
+            world = self.world(SOON)
+            kept = self.yesterday_before_the_epoch(world)
+            if number % 2 == 0:  # an orderly end moves the log into the file
+                self.books_go_on(world, source.randrange(20, 200))
+                world.load.quiet()
+                world.gateway.terminate()
+                world.gateway.start()
+            self.books_go_on(world, source.randrange(1, 20))
+            world.gateway.kill9()
+            world.load.quiet()
+            data = world.gateway.data_dir
+            self.assertGreater(os.path.getsize(os.path.join(data, "tollgate.db-wal")), 0)
+            shutil.copyfile(os.path.join(kept, "tollgate.db"), os.path.join(data, "tollgate.db"))
+            refused += self.refused_or_right(world, kept, f"round {number}, seed {world.load.seed}")
+        return f"{refused} of {rounds} starts refused, the audit of all others holds"
+
+    def books_go_on(self, world, entries):
+        """Usage, and enough else that the store grows."""
+        for _ in range(entries):
+            world.good(world.admin.put_account(fresh("later")))
+            world.good(world.admin.deposit("free-detect", "1.00"))
+        world.load.run_for(0.2)
+
+    def refused_or_right(self, world, kept, note):
+        """1 when the start was refused; the file is as it was restored then, and without the log it works."""
+        before = len(log_of(world.gateway))
+        world.gateway.launch()
+        eventually(lambda: not world.gateway.alive() or world.gateway.ready(), f"{note}: ready or ended", within=20)
+        if not world.gateway.alive():
+            self.assertEqual(world.gateway.wait_stopped(), 1, f"{note}: {world.gateway.stderr()}")
+            said = "\n".join(log_of(world.gateway)[before:])
+            self.assertRegex(said, r"(?s)malformed.*-wal|-wal.*malformed", note)
+            data = world.gateway.data_dir
+            self.assertTrue(contents(kept, "tollgate.db") == contents(data, "tollgate.db"),
+                            f"the start that was refused changed the restored file, {note}")
+            os.remove(os.path.join(data, "tollgate.db-wal"))
+            world.gateway.start()
+            world.check_audit()
+            return 1
+        world.check_audit()
+        return 0
 
     @row("journal and store restored from yesterday", few=2, full=20)
     def test_both(self, rounds):

@@ -92,6 +92,38 @@ def small_ext4(test, bytes_max):
     return mount(test, os.path.join(base, "disk"), "-o", "loop", image)
 
 
+class FailingExt4:
+    """An ext4 that can turn read-only under its writers, as it does after an error of the disk (errors=remount-ro)."""
+
+    def __init__(self, test, bytes_max):
+        need("mkfs.ext4", "mount", "umount", "losetup", "findmnt", "fsck.ext4")
+        self.test = test
+        base = folder(test)
+        self.image = sparse(os.path.join(base, "image"), bytes_max)
+        command("mkfs.ext4", "-q", "-F", "-m", "0", self.image)
+        self.path = os.path.join(base, "disk")
+        self.mount()
+
+    def mount(self):
+        mount(self.test, self.path, "-o", "loop,errors=remount-ro", self.image)
+
+    def fail(self):
+        """From now on nothing is written. A remount by hand is refused while there are writers, so the kernel is told."""
+        device = subprocess.run(["findmnt", "-n", "-o", "SOURCE", self.path], capture_output=True, text=True, check=True)
+        trigger = f"/sys/fs/ext4/{os.path.basename(device.stdout.strip())}/trigger_fs_error"
+        if not os.path.exists(trigger):
+            raise unittest.SkipTest(f"this kernel has no {trigger}")
+        with open(trigger, "w", encoding="ascii") as file:
+            file.write("1")
+
+    def repair(self):
+        """When nobody has a file open: unmounted, checked, mounted again."""
+        command("umount", self.path)
+        outcome = subprocess.run(["fsck.ext4", "-f", "-p", self.image], capture_output=True, text=True, check=False)
+        assert outcome.returncode in (0, 1), outcome.stdout + outcome.stderr
+        self.mount()
+
+
 class Filler:
     """A file that takes all the room there is on a file system, but for `left` bytes; free() gives it back."""
 
