@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -87,6 +88,15 @@ int checkpoint_long_log(void*, sqlite3* database, const char* name, int pages) {
 
 FolderLock::~FolderLock() {
   if (fd_ >= 0) ::close(fd_);
+}
+
+std::uint32_t FolderLock::noted() const noexcept {
+  std::uint32_t number = 0;
+  return ::pread(fd_, &number, sizeof number, 0) == sizeof number ? number : 0;
+}
+
+bool FolderLock::note(std::uint32_t number) const noexcept {
+  return ::pwrite(fd_, &number, sizeof number, 0) == sizeof number && ::fsync(fd_) == 0;
 }
 
 void Query::bind_one(const std::optional<WallTime>& value) {
@@ -210,33 +220,81 @@ std::uint32_t SqliteStore::identity() {
   return fresh;
 }
 
+namespace {
+// The number that each opening writes into the database itself, past the write-ahead log: SQLite's user_version, four
+// bytes at 60 (sqlite.org, "Database File Format", 1.3). 0: none.
+std::uint32_t number_in_file(const std::string& path) {
+  std::array<unsigned char, 4> bytes{};
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  (void)::pread(fd, bytes.data(), bytes.size(), 60);
+  ::close(fd);
+  return (std::uint32_t{bytes[0]} << 24) | (std::uint32_t{bytes[1]} << 16) | (std::uint32_t{bytes[2]} << 8) | bytes[3];
+}
+
+Fault does_not_fit(const std::string& path) {
+  return {FaultKind::unavailable,
+          "store_failed",
+          fmt::format("{}: the database is malformed with the write-ahead log beside it ({}-wal): one of the two was "
+                      "restored without the other; restore both, or remove the log",
+                      path, path),
+          {}};
+}
+
+// A log that a dead process left is replayed into whatever database stands beside it. If that is not the one which the
+// process had, the two may still belong together; if they do not, nobody should serve from what comes out.
+Result<void> check_replayed(SQLite::Database& database, Store& store, const std::string& path) {
+  bool holds = database.execAndGet("PRAGMA quick_check(1)").getString() == "ok";
+  if (holds) {
+    const auto audited = store.transaction([&]() -> Result<void> {
+      for (const auto& invariant : store.audit({})) holds = holds && invariant.ok;
+      return {};
+    });
+    holds = holds && audited.has_value();
+  }
+  if (holds) return {};
+  return does_not_fit(path);
+}
+
+// `trusted`: no log is replayed, or it is known to be this database's.
+Result<std::unique_ptr<Store>> open_database(FolderLock lock, SQLite::Database database, const std::string& path,
+                                             bool trusted) {
+  sqlite3* const handle = database.getHandle();
+  // A start that is refused changes nothing: closing would move the log into the database.
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, trusted ? 0 : 1, nullptr);
+  database.exec(kPragmas);
+  sqlite3_wal_hook(handle, checkpoint_long_log, nullptr);
+  if (auto migrated = migrate(database); migrated.has_error()) return migrated.error();
+  // The number changes with every opening, and leaves the log for the database at once.
+  const auto number = static_cast<std::uint32_t>(std::stoul(random_hex(4), nullptr, 16)) >> 1U | 1U;
+  auto store = std::make_unique<SqliteStore>(std::move(lock), std::move(database));
+  if (!trusted) {
+    if (auto checked = check_replayed(store->database(), *store, path); checked.has_error()) return checked.error();
+    sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+  }
+  store->database().exec(fmt::format("PRAGMA user_version = {}; PRAGMA wal_checkpoint(TRUNCATE)", number));
+  if (!store->lock().note(number)) return unusable(path, errno);
+  return std::unique_ptr<Store>(std::move(store));
+}
+}  // namespace
+
 Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& data_dir) {
   if (auto made = make_folder(data_dir); made.has_error()) return made.error();
   auto lock = lock_folder(data_dir);
   if (lock.has_error()) return lock.error();
   const std::string path = data_dir + "/tollgate.db";
   if (auto made = make_private_file(path); made.has_error()) return made.error();
+  std::error_code no_log;
+  const bool replays = std::filesystem::file_size(path + "-wal", no_log) > 0 && !no_log;
+  const bool trusted = !replays || lock->noted() == number_in_file(path);
   try {
     // One thread uses the connection, so SQLite needs no locks; and nobody asks how much memory it has.
     static const int configured = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     (void)configured;  // refused after another use of SQLite in this process, which only costs time
     SQLite::Database database(path, SQLite::OPEN_READWRITE | SQLite::OPEN_NOMUTEX);
-    // A log that a dead process left is replayed into whatever database stands beside it; a restored one would not fit.
-    std::error_code no_log;
-    const bool replays = std::filesystem::file_size(path + "-wal", no_log) > 0 && !no_log;
-    database.exec(kPragmas);
-    if (replays && database.execAndGet("PRAGMA quick_check(1)").getString() != "ok") {
-      return Fault{FaultKind::unavailable,
-                   "store_failed",
-                   fmt::format("{}: the database is malformed with its write-ahead log ({}-wal): was one of the two "
-                               "restored without the other?",
-                               path, path),
-                   {}};
-    }
-    sqlite3_wal_hook(database.getHandle(), checkpoint_long_log, nullptr);
-    if (auto migrated = migrate(database); migrated.has_error()) return migrated.error();
-    return std::unique_ptr<Store>(std::make_unique<SqliteStore>(*std::move(lock), std::move(database)));
+    return open_database(*std::move(lock), std::move(database), path, trusted);
   } catch (const SQLite::Exception& error) {
+    if (!trusted) return does_not_fit(path);
     return Fault{FaultKind::unavailable, "store_failed", fmt::format("{}: {}", path, error.what()), {}};
   }
 }

@@ -23,6 +23,10 @@ class FolderLock {
   FolderLock& operator=(FolderLock&&) = delete;
   ~FolderLock();
 
+  // A number kept in the lock's file: that of the database which the last process had open; 0: none.
+  [[nodiscard]] std::uint32_t noted() const noexcept;
+  [[nodiscard]] bool note(std::uint32_t number) const noexcept;  // on the disk when it returns true
+
  private:
   int fd_;
 };
@@ -90,6 +94,9 @@ struct Movement {  // of a ledger account
 class SqliteStore final : public Store {
  public:
   SqliteStore(FolderLock lock, SQLite::Database database) : lock_(std::move(lock)), database_(std::move(database)) {}
+
+  [[nodiscard]] SQLite::Database& database() noexcept { return database_; }  // for opening
+  [[nodiscard]] const FolderLock& lock() const noexcept { return lock_; }
 
   Result<void> transaction(const std::function<Result<void>()>& body,
                            Durability durability = Durability::at_once) override;
