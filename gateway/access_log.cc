@@ -77,12 +77,13 @@ bool AccessLog::write(std::size_t worker, const AccessLine& line) {
   append_json_escaped(text, line.method, 32);
   text += R"(","path":")";
   append_json_escaped(text, line.path);
-  fmt::format_to(to,
-                 R"(","service":"{}","account":"{}","upstream":"{}","status":{},"outcome":"{}","free_points":{},)"
-                 R"("billable_points":{},"duration_us":{}}})"
-                 "\n",
-                 line.service, line.account, line.upstream, line.status, line.outcome, line.free_points,
-                 line.billable_points, line.duration_us);
+  fmt::format_to(
+      to,
+      R"(","trace_id":"{}","service":"{}","account":"{}","upstream":"{}","status":{},"outcome":"{}","free_points":{},)"
+      R"("billable_points":{},"duration_us":{}}})"
+      "\n",
+      line.trace_id, line.service, line.account, line.upstream, line.status, line.outcome, line.free_points,
+      line.billable_points, line.duration_us);
   const std::uint64_t tail = ring.tail.load(std::memory_order_relaxed);
   const std::uint64_t used = tail - ring.head.load(std::memory_order_acquire);
   if (used + text.size() > ring.data.size()) return false;

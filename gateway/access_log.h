@@ -22,6 +22,7 @@ struct AccessLine {
   std::string_view peer;
   std::string_view method;
   std::string_view path;      // without query: keys may stand there
+  std::string_view trace_id;  // of the request's traceparent; "" if there is none
   std::string_view service;   // "" if none was reached
   std::string_view account;   // "" if none was identified
   std::string_view upstream;  // "" if none was reached

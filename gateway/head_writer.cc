@@ -73,7 +73,8 @@ void append_forwarded(std::string& out, const RequestHead& request, const Forwar
 
 bool is_passed_to_upstream(const Field& field) noexcept {
   if (field.id == FieldId::authorization) return bearer_token(field.value).empty();  // not a key of ours
-  return field.id == FieldId::other || field.id == FieldId::via || field.id == FieldId::rate_limit;
+  return field.id == FieldId::other || field.id == FieldId::date || field.id == FieldId::via ||
+         field.id == FieldId::rate_limit;
 }
 
 bool is_passed_to_client(const Field& field, const AnswerHead& answer) noexcept {
@@ -122,15 +123,18 @@ void write_response_head(std::string& out, const ResponseHead& response, const A
   append_number(out, static_cast<std::uint64_t>(response.status));
   out.append(1, ' ').append(response.reason).append("\r\n");
   bool has_connection = false;
+  bool has_date = false;
   for (const Field& field : response.fields) has_connection = has_connection || field.id == FieldId::connection;
   for (const Field& field : response.fields) {
     if (!is_passed_to_client(field, answer)) continue;
     if (has_connection && named_by_connection(response.fields, field.name)) continue;
+    has_date = has_date || field.id == FieldId::date;
     append_field(out, field.name, field.value);
   }
   append_field(out, "X-Request-Id", answer.request_id);
   out.append(kVia);
   if (response.status >= 200) {
+    if (!has_date && !answer.date.empty()) append_field(out, "Date", answer.date);
     if (response.status == 204) {
       // RFC 9110 8.6: no framing at all
     } else if (answer.framing == BodyKind::chunked) {

@@ -37,6 +37,7 @@ struct KnownField {
 constexpr std::array kKnownFields = {
     KnownField{"te", FieldId::hop_by_hop},
     KnownField{"via", FieldId::via},
+    KnownField{"date", FieldId::date},
     KnownField{"host", FieldId::host},
     KnownField{"expect", FieldId::expect},
     KnownField{"trailer", FieldId::hop_by_hop},

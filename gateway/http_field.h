@@ -8,6 +8,7 @@ namespace tollgate::gateway {
 
 enum class FieldId : std::uint8_t {
   other,  // passed on unless Connection names it
+  date,   // the same, and added to an answer that has none
   // framing and connection: read by us, written anew, never copied
   connection,
   content_length,

@@ -122,8 +122,15 @@ HeadFault parse_request_line(std::string_view line, const HeadLimits& limits, Re
   return HeadFault::none;
 }
 
-bool equal_authority(std::string_view a, std::string_view b) noexcept {
-  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
+// A port that is the scheme's default says what its absence says (RFC 3986 6.2.3). Host has the target's scheme.
+bool equal_authority(std::string_view a, std::string_view b, std::string_view default_port) noexcept {
+  const auto host_a = host_of(a);
+  const auto host_b = host_of(b);
+  if (host_a.size() != host_b.size() || ::strncasecmp(host_a.data(), host_b.data(), host_a.size()) != 0) return false;
+  const auto port = [&](std::string_view authority, std::size_t host_size) {
+    return authority.size() == host_size ? default_port : authority.substr(host_size + 1);
+  };
+  return port(a, host_a.size()) == port(b, host_b.size());
 }
 
 // Exactly one valid Host (none only in HTTP/1.0), in agreement with an absolute target.
@@ -139,7 +146,8 @@ bool take_host(RequestHead& head) noexcept {
     return head.http_1_0;
   }
   if (count > 1 || !is_valid_authority(head.host)) return false;
-  return head.target.authority.empty() || equal_authority(head.target.authority, head.host);
+  return head.target.authority.empty() ||
+         equal_authority(head.target.authority, head.host, head.target.is_https ? "443" : "80");
 }
 
 HeadFault take_expectation(RequestHead& head) noexcept {

@@ -74,7 +74,8 @@ std::optional<Target> parse_target(std::string_view text) noexcept {
     const auto scheme_end = text.find("://");
     if (scheme_end == std::string_view::npos) return std::nullopt;
     const auto scheme = text.substr(0, scheme_end);
-    if (!equals_ignoring_case(scheme, "http") && !equals_ignoring_case(scheme, "https")) return std::nullopt;
+    target.is_https = equals_ignoring_case(scheme, "https");
+    if (!target.is_https && !equals_ignoring_case(scheme, "http")) return std::nullopt;
     text.remove_prefix(scheme_end + 3);
     const auto authority_end = text.find_first_of("/?");
     target.authority = text.substr(0, authority_end);

@@ -12,6 +12,7 @@ struct Target {
   std::string_view path;       // begins with '/'
   std::string_view query;      // without '?'; may be empty
   bool has_query = false;
+  bool is_https = false;  // by the scheme of the absolute form
 };
 
 // nullopt: 400. Refused are controls, blanks, non-ASCII bytes, '#', '\\', a bad %-escape, "//", dot segments (also

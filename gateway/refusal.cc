@@ -198,9 +198,9 @@ void write_refusal(std::string& out, const RefusalAnswer& answer) {
   write_body(body, answer, e, status);
   const auto to = std::back_inserter(out);
   fmt::format_to(to,
-                 "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
+                 "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
                  "X-Request-Id: {}\r\nConnection: {}\r\n",
-                 status, reason_phrase(status),
+                 status, reason_phrase(status), answer.date,
                  answer.dialect == ErrorDialect::problem ? "application/problem+json" : "application/json", body.size(),
                  answer.request_id, answer.keep_alive ? "keep-alive" : "close");
   if (e.retry_after_s > 0) fmt::format_to(to, "Retry-After: {}\r\n", e.retry_after_s);

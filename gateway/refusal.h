@@ -55,6 +55,7 @@ struct RefusalAnswer {
   Reason reason = Reason::bad_request;
   ErrorDialect dialect = ErrorDialect::problem;
   std::string_view request_id;
+  std::string_view date;     // of the Date field
   std::uint64_t log_id = 0;  // the baidu dialect's number for the request
   const RateLimitState* rate_limit = nullptr;
   bool keep_alive = false;

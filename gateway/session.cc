@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "gateway/head_writer.h"
+#include "gateway/trace_context.h"
 
 namespace tollgate::gateway {
 namespace {
@@ -162,6 +163,7 @@ void Session::take_first_body(Call& call) {
   if (worker_.plane().access_log != nullptr) {
     log_method_ = request_.method;
     log_path_ = request_.target.path;
+    log_trace_ = trace_id_of(request_.fields);
   }
   request_chunks_ = {};
   switch (request_.body) {
@@ -252,6 +254,7 @@ Task<void> Session::refuse(Call& call, Reason reason) {
   answer.reason = reason;
   if (call.service) answer.dialect = call.service->config->definition.error_dialect;
   answer.request_id = call.id();
+  answer.date = worker_.http_date();
   answer.log_id = worker_.log_id(call.number);
   answer.rate_limit = call.rate_limit_or_null();
   answer.keep_alive = keep_open_;
@@ -322,6 +325,7 @@ void Session::write_access_line(Call& call) {
   line.peer = peer_;
   line.method = log_method_;
   line.path = log_path_;
+  line.trace_id = log_trace_;
   if (call.service) line.service = call.service->config->id;
   if (call.account != nullptr) line.account = call.account->id;
   if (call.service && call.upstream_index != kNoUpstream) {
@@ -339,6 +343,7 @@ void Session::write_access_line(Call& call) {
   if (!worker_.plane().access_log->write(worker_.index(), line)) worker_.cells().access_log_dropped.add(1);
   log_method_.clear();
   log_path_.clear();
+  log_trace_.clear();
 }
 
 // A close with unread input makes the kernel send a reset, which can destroy the answer on its way. So: half-close,

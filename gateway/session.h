@@ -95,6 +95,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   const std::string peer_;
   std::string log_method_;  // copies for the access log, where one is kept
   std::string log_path_;
+  std::string log_trace_;
   Buffer in_;        // from the client
   Buffer up_;        // from the upstream
   std::string out_;  // the head being written, to either side

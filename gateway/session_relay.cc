@@ -113,6 +113,7 @@ Task<void> Session::relay(Call& call) {
   answer.framing = framing;
   answer.keep_alive = keep_open_;
   answer.rate_limit = call.rate_limit_or_null();
+  answer.date = worker_.http_date();
   out_.clear();
   write_response_head(out_, response_, answer);
   call.status = response_.status;

@@ -44,6 +44,7 @@ Worker::Worker(std::size_t index, Plane& plane, std::shared_ptr<const Config> co
       cells_(plane.metrics.worker(index)),
       coarse_now_ns_(steady_ns()),
       wheel_(coarse_now_ns_),
+      http_date_(plane.clock.now()),
       request_prefix_(random_hex(6)),
       log_id_start_(random_log_id_start()) {}
 
@@ -128,7 +129,9 @@ void Worker::tick() {
   coarse_now_ns_ = steady_ns();
   plane_.quiescence.pass(index_);
   plane_.keeper.watch(coarse_now_ns_);
-  recorder_.advance(hour_of(plane_.clock.now()));
+  const WallTime now = plane_.clock.now();
+  recorder_.advance(hour_of(now));
+  http_date_.set(now);
   wheel_.advance(coarse_now_ns_);
   poll_waiting_clients();
   if (++ticks_ % kSweepEveryTicks == 0) {

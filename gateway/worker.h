@@ -19,6 +19,7 @@
 #include "gateway/buffer.h"
 #include "gateway/config.h"
 #include "gateway/deadline_wheel.h"
+#include "gateway/http_date.h"
 #include "gateway/net.h"
 #include "gateway/routes.h"
 #include "limiter/directory.h"
@@ -94,6 +95,7 @@ class Worker {
   [[nodiscard]] bool draining() const noexcept { return draining_; }
   // Steady time as of the last tick, at most 50 ms old: for deadlines.
   [[nodiscard]] std::int64_t coarse_now_ns() const noexcept { return coarse_now_ns_; }
+  [[nodiscard]] std::string_view http_date() const noexcept { return http_date_.text(); }  // as of the last tick
   void enlist(SessionLink& session) noexcept { sessions_.push_back(session); }
   // A request's id is the prefix (12 random hexadecimal digits of this worker) and its number.
   [[nodiscard]] std::uint64_t next_request_number() noexcept { return ++request_number_; }
@@ -115,6 +117,7 @@ class Worker {
   meter::WorkerCells& cells_;
   std::int64_t coarse_now_ns_;
   DeadlineWheel wheel_;
+  HttpDate http_date_;
   BlockPool small_blocks_{kSmallBlock, 4096};
   BlockPool large_blocks_{kLargeBlock, 512};
   boost::intrusive::list<SessionLink, boost::intrusive::constant_time_size<false>> sessions_;

@@ -56,6 +56,7 @@ AccessLine line_of(std::string_view path) {
   line.peer = "192.0.2.9";
   line.method = "POST";
   line.path = path;
+  line.trace_id = "4bf92f3577b34da6a3ce929d0e0e4736";
   line.service = "detect";
   line.account = "acme";
   line.upstream = "10.0.0.1:9000";
@@ -88,6 +89,7 @@ TEST(AccessLog, WritesOneJsonObjectPerRequest) {
   EXPECT_EQ(object.at("peer").as_string(), "192.0.2.9");
   EXPECT_EQ(object.at("method").as_string(), "POST");
   EXPECT_EQ(object.at("path").as_string(), "/a");
+  EXPECT_EQ(object.at("trace_id").as_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
   EXPECT_EQ(object.at("service").as_string(), "detect");
   EXPECT_EQ(object.at("account").as_string(), "acme");
   EXPECT_EQ(object.at("upstream").as_string(), "10.0.0.1:9000");

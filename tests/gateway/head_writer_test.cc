@@ -140,6 +140,13 @@ TEST(RequestHeadWriter, PassesAnAuthorizationThatIsNoKeyOfOurs) {
       Forwarded(get("X-Api-Key: k\r\nAuthorization: Basic dXNlcjpwdw==\r\n")).has("Authorization: Basic dXNlcjpwdw=="));
 }
 
+TEST(RequestHeadWriter, PassesADateAndATraceAsTheyCame) {
+  const Forwarded forwarded(get("Date: x\r\ntraceparent: not-one\r\nTraceState: a=1, b=2\r\ntracestate: c=3\r\n"));
+  for (const char* line : {"Date: x", "traceparent: not-one", "TraceState: a=1, b=2", "tracestate: c=3"}) {
+    EXPECT_TRUE(forwarded.has(line)) << line;
+  }
+}
+
 TEST(RequestHeadWriter, AppendsToWhatIsThere) {
   Forwarded forwarded(get(""));
   std::string out = "before";
@@ -168,6 +175,18 @@ TEST(ResponseHeadWriter, PassesTheAnswerWithTheGatewaysFraming) {
   EXPECT_EQ(
       answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", {"req-1", BodyKind::until_close, false, nullptr}),
       "HTTP/1.1 200 OK\r\nX-Request-Id: req-1\r\nVia: 1.1 tollgate\r\nConnection: close\r\n\r\n");
+}
+
+TEST(ResponseHeadWriter, AddsADateToAFinalAnswerThatHasNone) {
+  AnswerHead head{"req-1", BodyKind::length, true, nullptr};
+  head.date = "Sun, 06 Nov 1994 08:49:37 GMT";
+  const std::string ours = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+  EXPECT_NE(answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", head).find(ours), std::string::npos);
+  EXPECT_NE(answer("HTTP/1.1 200 OK\r\nConnection: date\r\nDate: x\r\n\r\n", head).find(ours), std::string::npos);
+  const auto theirs = answer("HTTP/1.1 200 OK\r\ndate: Fri, 20 Aug 2021 00:00:00 GMT\r\n\r\n", head);
+  EXPECT_EQ(theirs.find(ours), std::string::npos);
+  EXPECT_NE(theirs.find("date: Fri, 20 Aug 2021 00:00:00 GMT\r\n"), std::string::npos);
+  EXPECT_EQ(answer("HTTP/1.1 103 Early Hints\r\n\r\n", head).find("Date"), std::string::npos);
 }
 
 TEST(ResponseHeadWriter, DropsHopByHopFieldsAndWhatConnectionNames) {

@@ -170,6 +170,22 @@ TEST(RequestHead, InAbsoluteFormMustAgreeWithItsHost) {
   ASSERT_EQ(reader.read("GET http://Example.com/a HTTP/1.1\r\nHost: example.COM\r\n\r\n"), HeadFault::none);
   EXPECT_EQ(reader.head.target.path, "/a");
   EXPECT_EQ(reader.read("GET http://b/a HTTP/1.1\r\nHost: a\r\n\r\n"), HeadFault::bad);
+  for (const char* same :
+       {"http://a:80/ a", "http://a/ a:80", "https://a:443/ a", "HTTPS://A/ a:443", "http://[::1]:80/ [::1]"}) {
+    const std::string_view pair(same);
+    const auto blank = pair.find(' ');
+    const std::string target(pair.substr(0, blank));
+    const std::string host(pair.substr(blank + 1));
+    EXPECT_EQ(reader.read("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n"), HeadFault::none) << same;
+  }
+  for (const char* other :
+       {"http://a:443/ a", "https://a:80/ a", "http://a/ a:443", "http://a:080/ a", "http://a:80/ a:81"}) {
+    const std::string_view pair(other);
+    const auto blank = pair.find(' ');
+    const std::string target(pair.substr(0, blank));
+    const std::string host(pair.substr(blank + 1));
+    EXPECT_EQ(reader.read("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n"), HeadFault::bad) << other;
+  }
   EXPECT_EQ(reader.read("GET http://a:81/a HTTP/1.1\r\nHost: a\r\n\r\n"), HeadFault::bad);
   EXPECT_EQ(reader.read("GET http://a/a HTTP/1.1\r\n\r\n"), HeadFault::bad);
   ASSERT_EQ(reader.read("GET http://a/a HTTP/1.0\r\n\r\n"), HeadFault::none);

@@ -70,6 +70,7 @@ RefusalAnswer refusal(Reason reason, ErrorDialect dialect) {
   answer.reason = reason;
   answer.dialect = dialect;
   answer.request_id = "req-1";
+  answer.date = "Sun, 06 Nov 1994 08:49:37 GMT";
   answer.log_id = 12'345'678'901'234U;
   return answer;
 }
@@ -100,6 +101,7 @@ TEST(Refusal, SaysInEachDialectWhatTheContractSays) {
     EXPECT_FALSE(baidu.object().at("error_msg").as_string().empty());
 
     for (const Answer* answer : {&problem, &openai, &baidu}) {
+      EXPECT_EQ(answer->field("date"), "Sun, 06 Nov 1994 08:49:37 GMT");
       EXPECT_EQ(!answer->field("retry-after").empty(), row.retry_after) << row.code;
     }
   }
