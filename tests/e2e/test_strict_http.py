@@ -1,14 +1,11 @@
 """What two parsers could read differently is refused, and no byte of it reaches an upstream: framing, heads, targets
 and limits. The fake model's record is the proof, and it is itself a strict parser."""
 
-import json
 import unittest
 
 import wire
-from harness import FAST, GatewayTest, REPOSITORY
+from harness import FAST, GatewayTest
 from wire import Connection
-
-CORPUS = REPOSITORY.parent / "shared" / "corpora" / "http11probe.json"
 
 
 class StrictTest(GatewayTest):
@@ -260,40 +257,6 @@ class Limits(StrictTest):
                     closes=False)  # the rest may be read and thrown away: it is small
         self.refuse(wire.head("POST", self.svc.path, self.port, self.acct.key,
                               {"Content-Length": "999999999999999999"}), (413,))
-
-
-class Recorded(StrictTest):
-    """Cases of others, read from beside the repository when they are there."""
-
-    def test_cases_that_must_be_400(self):
-        if not CORPUS.exists():
-            self.skipTest(f"the recorded cases are not there: {CORPUS}")
-        cases = [case for case in json.loads(CORPUS.read_text("utf-8")) if case["expected_status"] == "Exact(400)"]
-        self.assertGreater(len(cases), 30)
-        for case in cases:
-            with self.subTest(case=case["id"]):
-                self.play(case)
-
-    def play(self, case):
-        served = len([each for each in self.model.record() if each["served"]])
-        started = self.model.stats()["started"]
-        with Connection(self.port, timeout=20) as connection:
-            for payload in case["payloads"]:
-                if payload is None:
-                    continue
-                raw = payload.replace("@@HOST@@", "a.example").replace(" / ", f" {self.svc.path} ", 1)
-                first, mark, rest = raw.partition("\r\n")
-                if mark:  # a valid key, or every case would be a 401
-                    raw = first + mark + rest.replace("\r\n\r\n", f"\r\nX-Api-Key: {self.acct.key}\r\n\r\n", 1)
-                connection.send_all_or_closed(raw.encode("latin-1", "replace"))
-            try:
-                status = connection.response().status
-            except wire.Closed:
-                status = 400 if case["allow_close"] else None
-        self.assertEqual(status, 400, case["payloads"])
-        self.assertEqual(len([each for each in self.model.record() if each["served"]]), served, "served upstream")
-        if "chunked\r\n\r\n" not in "".join(filter(None, case["payloads"])).lower():
-            self.assertEqual(self.model.stats()["started"], started, "reached the upstream")
 
 
 if __name__ == "__main__":
