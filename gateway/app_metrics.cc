@@ -28,6 +28,18 @@ void Serve::add_metrics() {
   gauge("client_connections", "Client connections open now.", of_workers(&meter::WorkerCells::client_connections));
   counter("client_connections_refused_total", "Client connections closed at once: too many, or no descriptors.",
           of_workers(&meter::WorkerCells::connections_refused));
+  counter("client_connections_refused_by_address_total",
+          "Client connections closed at once: their address had limits.connections_per_address_max.",
+          of_workers(&meter::WorkerCells::connections_refused_by_address));
+  counter("key_failures_total", "Requests with a key that is not valid.",
+          of_workers(&meter::WorkerCells::key_failures));
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    gauge("loop_lag_seconds", "How late a worker's event loop is, smoothed.",
+          [this, i] { return static_cast<double>(metrics_->worker(i).loop_lag_ns.load()) / 1e9; },
+          {{"worker", std::to_string(i)}});
+  }
+  counter("access_log_left_out_total", "Access log lines of refused calls beyond log.access_log_refusals_per_s_max.",
+          of_workers(&meter::WorkerCells::access_log_left_out));
   counter("access_log_dropped_total", "Access log lines dropped because the queue was full.",
           of_workers(&meter::WorkerCells::access_log_dropped));
   constexpr const char* slots_help = "Slots of the journal: used, free, or damaged and set aside.";

@@ -1,5 +1,6 @@
 // Starting and stopping: every part in the order in which others depend on it, and back.
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <csignal>
 #include <filesystem>
@@ -32,6 +33,20 @@ auto run_and_wait(BillingThread& thread, Work work) {
   thread.post([&] { done.set_value(work()); });
   return result.get();
 }
+
+// Idle clients must not take the descriptors that calls need: each connection is let in with one for its upstream.
+std::int64_t connections_by_descriptors(std::int64_t wanted) {
+  constexpr std::int64_t kOwn = 40;  // store, journal, logs, loops, listeners, the admin API
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return wanted;
+  const auto descriptors = static_cast<std::int64_t>(std::min<rlim_t>(limit.rlim_cur, 1U << 30U));
+  const std::int64_t room = std::max<std::int64_t>((descriptors - kOwn) / 2, 1);
+  if (room < wanted) {
+    spdlog::warn("{} descriptors allow {} client connections, not the {} of limits.connections_max", descriptors, room,
+                 wanted);
+  }
+  return room;
+}
 }  // namespace
 
 meter::KeeperBounds Serve::keeper_bounds(const JournalConfig& journal) {
@@ -63,6 +78,7 @@ Result<void> Serve::start() {
   }
   const Clock& clock = manual_clock_ ? static_cast<const Clock&>(*manual_clock_) : system_clock_;
   plane_.reset(new Plane{clock, *directory_, *quiescence_, *journal_, *keeper_, *metrics_, access_log_.get()});
+  plane_->connections_by_descriptors = connections_by_descriptors(config_->limits.connections_max);
   for (std::size_t i = 0; i < workers; ++i) workers_.push_back(std::make_unique<Worker>(i, *plane_, config_));
   if (auto r = start_billing(); !r) return r;
   add_metrics();

@@ -21,13 +21,19 @@ struct LimitsConfig {
   std::int64_t body_bytes_max = 256 * 1024 * 1024;       // request body; 0 to 1 TiB. Beyond: 413
   std::int64_t connections_max = 50'000;                 // client connections of the process; 1 to 1,000,000
   std::int64_t requests_per_connection_max = 1'000'000;  // then the connection is closed; 1 to 2^31
+  std::int64_t connections_per_address_max = 0;          // an IPv6 /64 is one address; 0: no limit
+  std::int64_t key_failures_per_address_max = 100;       // invalid keys a minute; 0: no limit. Beyond: 429
+  std::int64_t overload_lag_ms = 100;                    // lag of an event loop that sheds free calls; 0: never
 };
 
-struct TimeoutsConfig {            // milliseconds; 1 to 86,400,000
-  std::int64_t head_ms = 10'000;   // from a request's first byte to the end of its head
-  std::int64_t idle_ms = 75'000;   // keep-alive: between an answer and the next request
-  std::int64_t body_ms = 30'000;   // longest silence inside a request body
-  std::int64_t write_ms = 30'000;  // longest time a client may take no byte of its answer
+struct TimeoutsConfig {                           // milliseconds; 1 to 86,400,000
+  std::int64_t head_ms = 10'000;                  // from a request's first byte to the end of its head
+  std::int64_t idle_ms = 75'000;                  // keep-alive: between an answer and the next request
+  std::int64_t body_ms = 30'000;                  // longest silence inside a request body
+  std::int64_t write_ms = 30'000;                 // longest time a client may take no byte of its answer
+  std::int64_t body_rate_min_bytes_per_s = 100;   // of a client that we wait for; 0: any
+  std::int64_t write_rate_min_bytes_per_s = 100;  // the same of one that we wait for to take its answer
+  std::int64_t rate_grace_ms = 60'000;            // so long it may be slower; 1 to 86,400,000
   std::int64_t upstream_connect_ms = 3'000;
   std::int64_t upstream_ms = 60'000;  // a service's timeout_ms where it names none: longest silence of an upstream
   std::int64_t drain_ms = 30'000;     // after SIGTERM: for what is in flight
@@ -62,10 +68,11 @@ struct BillingConfig {
 };
 
 struct LogConfig {
-  std::string level = "info";                     // debug | info | warn | error
-  std::string format = "json";                    // json | text
-  std::string access_log;                         // path, "-" for standard output, empty for none
-  std::int64_t access_log_queue_bytes = 1 << 20;  // per worker thread; lines beyond it are dropped and counted
+  std::string level = "info";                          // debug | info | warn | error
+  std::string format = "json";                         // json | text
+  std::string access_log;                              // path, "-" for standard output, empty for none
+  std::int64_t access_log_queue_bytes = 1 << 20;       // per worker thread; lines beyond it are dropped and counted
+  std::int64_t access_log_refusals_per_s_max = 1'000;  // per worker thread; 0: all are written
 };
 
 struct Config {

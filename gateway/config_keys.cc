@@ -84,11 +84,23 @@ const std::vector<ConfigKey> kKeys = {
      "Client connections of the process."},
     {"limits.requests_per_connection_max", whole<&C::limits, &L::requests_per_connection_max>(1, 2'147'483'648),
      "Requests on one client connection, which is then closed."},
+    {"limits.connections_per_address_max", whole<&C::limits, &L::connections_per_address_max>(0, 1'000'000),
+     "Client connections of one address (an IPv6 /64 is one); more are closed as they come. 0: no limit, as behind a "
+     "proxy of yours."},
+    {"limits.key_failures_per_address_max", whole<&C::limits, &L::key_failures_per_address_max>(0, 65'534),
+     "Invalid keys from one address in a minute; more get 429 and a close. A valid key always works. 0: no limit."},
+    {"limits.overload_lag_ms", whole<&C::limits, &L::overload_lag_ms>(0, 60'000),
+     "A worker whose event loop is later than this refuses free calls, and paid ones at four times it. 0: never."},
 
     {"timeouts.head_ms", timeout<&T::head_ms>(), "From a request's first byte to the end of its head."},
     {"timeouts.idle_ms", timeout<&T::idle_ms>(), "Between an answer and the next request on a kept connection."},
     {"timeouts.body_ms", timeout<&T::body_ms>(), "The longest silence inside a request's body."},
     {"timeouts.write_ms", timeout<&T::write_ms>(), "The longest time a client may take no byte of its answer."},
+    {"timeouts.body_rate_min_bytes_per_s", whole<&C::timeouts, &T::body_rate_min_bytes_per_s>(0, kMiB),
+     "Least pace of a request's body while we wait for it. Below for rate_grace_ms: 408. 0: any."},
+    {"timeouts.write_rate_min_bytes_per_s", whole<&C::timeouts, &T::write_rate_min_bytes_per_s>(0, kMiB),
+     "Least pace at which a client takes its answer while we wait for it. Below for rate_grace_ms: closed. 0: any."},
+    {"timeouts.rate_grace_ms", timeout<&T::rate_grace_ms>(), "How long a client may be slower than these paces."},
     {"timeouts.upstream_connect_ms", timeout<&T::upstream_connect_ms>(), "For connecting to an upstream."},
     {"timeouts.upstream_ms", timeout<&T::upstream_ms>(),
      "The longest silence of an upstream, where its service names no timeout_ms."},
@@ -138,6 +150,8 @@ const std::vector<ConfigKey> kKeys = {
     {"log.access_log", text<&C::log, &G::access_log>(), "File of the access log. \"-\": standard output. Empty: none."},
     {"log.access_log_queue_bytes", whole<&C::log, &G::access_log_queue_bytes>(4 * kKiB, 1024 * kMiB),
      "Lines waiting to be written, per worker. Lines beyond it are dropped and counted."},
+    {"log.access_log_refusals_per_s_max", whole<&C::log, &G::access_log_refusals_per_s_max>(0, 1'000'000),
+     "Lines of calls that were refused, per worker and second. Lines beyond it are left out and counted. 0: all."},
 };
 
 std::optional<std::string> set_whole(Config& config, const WholeNumber& kind, const std::string& text) {

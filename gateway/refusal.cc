@@ -72,6 +72,10 @@ constexpr std::array kEntries = {
           "The method is not one this gateway forwards."},
     Entry{Reason::version_unsupported, "version_unsupported", 505, "bad_request", 505, kRequestError, 100, 0,
           "Only HTTP/1.1 and HTTP/1.0 are served here."},
+    Entry{Reason::too_many_failures, "too_many_failures", 429, "rate_limit_exceeded", 429, "rate_limit_error", 18, 60,
+          "Too many invalid API keys came from this address; this one is not valid either."},
+    Entry{Reason::overloaded, "no_capacity", 503, kServerError, 503, kServerError, 2, 1,
+          "This gateway is overloaded; try again later."},
 };
 
 constexpr bool in_order() {
@@ -141,6 +145,7 @@ static std::string_view counted_as(const Entry& entry) noexcept {
     case Reason::journal_full: return "journal_full";
     case Reason::journal_failing: return "journal_failing";
     case Reason::draining: return "draining";
+    case Reason::overloaded: return "overloaded";
     default: return entry.code;
   }
 }

@@ -36,6 +36,8 @@ enum class Reason : std::uint8_t {
   head_too_large,
   method_unknown,
   version_unsupported,
+  too_many_failures,
+  overloaded,
 };
 
 // What the RateLimit headers tell; only where the service's switch is on.

@@ -25,14 +25,15 @@ bool closes_connection(Reason reason) noexcept {
     case Reason::target_too_long:
     case Reason::head_too_large:
     case Reason::expectation_failed:
+    case Reason::too_many_failures:  // the next guess costs its sender a connection
     case Reason::draining: return true;
     default: return false;
   }
 }
 }  // namespace
 
-Session::Session(Worker& worker, Socket client, std::string peer)
-    : worker_(worker), client_(std::move(client)), peer_(std::move(peer)) {
+Session::Session(Worker& worker, Socket client, const asio::ip::address& peer)
+    : worker_(worker), client_(std::move(client)), peer_(peer.to_string()), address_(client_address(peer)) {
   worker_.enlist(*this);
   worker_.cells().client_connections.add(1);
 }
@@ -148,6 +149,9 @@ void Session::make_room_for_head() {
 }
 
 void Session::begin(Call& call) {
+  const auto& timeouts = worker_.config().timeouts;
+  body_pace_ = Pace(timeouts.body_rate_min_bytes_per_s, timeouts.rate_grace_ms);
+  answer_pace_ = Pace(timeouts.write_rate_min_bytes_per_s, timeouts.rate_grace_ms);
   call.number = worker_.next_request_number();
   call.at = worker_.plane().clock.now();
   call.started_ns = steady_ns();
@@ -195,6 +199,8 @@ std::optional<Reason> Session::decide(Call& call) {
   const auto body_max = static_cast<std::uint64_t>(worker_.config().limits.body_bytes_max);
   if (call.body_seen > body_max || call.body_left > body_max - call.body_seen) return Reason::body_too_large;
   if (worker_.draining()) return Reason::draining;
+  if (worker_.overload().refuses(limiter::is_paid(*call.subscription))) [[unlikely]]
+    return Reason::overloaded;
   call.slot = worker_.recorder().slot(call.subscription->number, hour_of(call.at));
   if (call.slot == nullptr) return Reason::journal_full;
   auto decision = limiter::admit(*call.subscription, call.at, call.started_ns);
@@ -235,11 +241,20 @@ std::optional<Reason> Session::identify_and_route(Call& call) {
   if (presented.conflict || presented.key.empty() || presented.key.size() > kKeyBytesMax) return Reason::invalid_key;
   const auto& directory = worker_.plane().directory;
   call.account = directory.identify(sha256(presented.key), call.at);
-  if (call.account == nullptr) return Reason::invalid_key;
+  if (call.account == nullptr) return invalid_key();
   if (!call.service) return Reason::unknown_service;
   call.subscription = directory.find(*call.account, *call.service->config->limits);
   if (call.subscription == nullptr) return Reason::not_subscribed;
   return std::nullopt;
+}
+
+// Keys are looked up before failures are: behind a shared address a valid key works whatever its neighbours send.
+Reason Session::invalid_key() noexcept {
+  worker_.cells().key_failures.add(1);
+  const std::int64_t max = worker_.config().limits.key_failures_per_address_max;
+  if (max == 0) return Reason::invalid_key;
+  const std::int64_t failures = worker_.plane().key_failures.count(address_, worker_.coarse_now_ns());
+  return failures > max ? Reason::too_many_failures : Reason::invalid_key;
 }
 
 // Answers a call that the gateway answers itself: refused, or failed upstream before any head came back.
@@ -283,15 +298,11 @@ Task<void> Session::refuse(Call& call, Reason reason) {
 Task<void> Session::discard_body(Call& call) {
   while (call.body_left > 0) {
     if (in_.empty()) {
-      set_client_deadline(worker_.config().timeouts.body_ms);
-      const auto space = in_.space();
-      const auto [error, got] = co_await client_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
-      clear_client_deadline();
+      const error_code error = co_await read_body_bytes();
       if (error) {
         keep_open_ = false;
         co_return;
       }
-      in_.append(got);
     }
     const auto here = static_cast<std::size_t>(std::min<std::uint64_t>(in_.size(), call.body_left));
     in_.consume(here);
@@ -319,6 +330,12 @@ void Session::settle(Call& call) {
 }
 
 void Session::write_access_line(Call& call) {
+  // Only lines that cost their sender nothing are left out: a call that was forwarded always has its line.
+  const std::int64_t refusals_max = worker_.config().log.access_log_refusals_per_s_max;
+  if (call.forwarded_ns == 0 && !worker_.refusal_lines().take(worker_.coarse_now_ns(), refusals_max)) {
+    worker_.cells().access_log_left_out.add(1);
+    return;
+  }
   AccessLine line;
   line.at = call.at;
   line.request_id = call.id();

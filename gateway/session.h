@@ -16,6 +16,7 @@
 #include "gateway/http_chunks.h"
 #include "gateway/http_head.h"
 #include "gateway/net.h"
+#include "gateway/pace.h"
 #include "gateway/refusal.h"
 #include "gateway/upstream.h"
 #include "gateway/worker.h"
@@ -26,7 +27,7 @@ namespace tollgate::gateway {
 
 class Session final : public DeadlineWheel::Entry, public SessionLink {
  public:
-  Session(Worker& worker, Socket client, std::string peer);
+  Session(Worker& worker, Socket client, const asio::ip::address& peer);
   ~Session() override;
 
   Task<void> serve();
@@ -51,6 +52,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   void take_first_body(Call& call);
   std::optional<Reason> decide(Call& call);
   std::optional<Reason> identify_and_route(Call& call);
+  [[nodiscard]] Reason invalid_key() noexcept;
   [[nodiscard]] bool may_go_uncounted(const limiter::Admission& admission);
   Task<void> refuse(Call& call, Reason reason);
   Task<void> discard_body(Call& call);
@@ -85,6 +87,9 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   Task<error_code> send_to_client(Outgoing& out);
   Task<error_code> send_to_upstream(Outgoing& out);
 
+  // One read of a request's body into in_, within body_ms and the least pace.
+  Task<error_code> read_body_bytes();
+
   void set_client_deadline(std::int64_t after_ms) noexcept;
   void set_upstream_deadline(std::int64_t after_ms) noexcept;
   void clear_client_deadline() noexcept { client_due_ns_ = kNever; }
@@ -93,7 +98,8 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   Worker& worker_;
   Socket client_;
   const std::string peer_;
-  std::string log_method_;  // copies for the access log, where one is kept
+  const std::uint64_t address_;  // see client_address()
+  std::string log_method_;       // copies for the access log, where one is kept
   std::string log_path_;
   std::string log_trace_;
   Buffer in_;        // from the client
@@ -107,6 +113,8 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   std::unique_ptr<UpstreamConnection> upstream_;
   Resolver* resolver_ = nullptr;  // while a name is looked up
   Call* call_ = nullptr;          // while one is in progress
+  Pace body_pace_{0, 0};          // anew for each call
+  Pace answer_pace_{0, 0};        // the same
   std::int64_t client_due_ns_ = kNever;
   std::int64_t upstream_due_ns_ = kNever;
   std::int64_t requests_ = 0;

@@ -1,5 +1,7 @@
 // What reaches a session from outside its coroutine: deadlines, clients that leave, draining. Each sets a word and
 // cancels the operation that waits, so that the coroutine itself finds out and cleans up.
+#include <utility>
+
 #include "gateway/session.h"
 
 namespace tollgate::gateway {
@@ -54,16 +56,32 @@ void Session::set_upstream_deadline(std::int64_t after_ms) noexcept {
   worker_.wheel().update(*this);
 }
 
+Task<error_code> Session::read_body_bytes() {
+  client_expired_ = false;
+  set_client_deadline(body_pace_.wait_ms(worker_.config().timeouts.body_ms));
+  const std::int64_t since = worker_.coarse_now_ns();
+  const auto space = in_.space();
+  const auto [error, got] = co_await client_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
+  clear_client_deadline();
+  body_pace_.waited(worker_.coarse_now_ns() - since, static_cast<std::int64_t>(got));
+  if (!error) in_.append(got);
+  co_return error;
+}
+
 Task<error_code> Session::send_to_client(Outgoing& out) {
   error_code error;
+  std::int64_t waited_ns = 0;
   while (!out.empty()) {
-    out.send_some(client_.native_handle(), error);
+    const auto sent = static_cast<std::int64_t>(out.send_some(client_.native_handle(), error));
+    if (sent > 0) answer_pace_.waited(std::exchange(waited_ns, 0), sent);
     if (out.empty() || !error) continue;
     if (!would_block(error)) co_return error;
-    set_client_deadline(worker_.config().timeouts.write_ms);
+    set_client_deadline(answer_pace_.wait_ms(worker_.config().timeouts.write_ms));
+    const std::int64_t since = worker_.coarse_now_ns();
     const auto [waited] = co_await client_.async_wait(Socket::wait_write, kAwait);
     clear_client_deadline();
     if (waited) co_return waited;
+    waited_ns += worker_.coarse_now_ns() - since;
   }
   co_return error_code();
 }

@@ -225,11 +225,7 @@ Task<void> Session::upload(Call& call) {
 // False: no more will come; the call says why, unless respond() has ended it.
 Task<bool> Session::read_body_piece(Call& call, std::string_view& piece) {
   if (in_.empty()) {
-    client_expired_ = false;
-    set_client_deadline(worker_.config().timeouts.body_ms);
-    const auto space = in_.space();
-    const auto [error, got] = co_await client_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
-    clear_client_deadline();
+    const error_code error = co_await read_body_bytes();
     if (error) {
       if (client_expired_) {
         call.fault = Reason::request_timeout;
@@ -238,7 +234,6 @@ Task<bool> Session::read_body_piece(Call& call, std::string_view& piece) {
       }
       co_return false;
     }
-    in_.append(got);
   }
   if (request_.body == BodyKind::length) {
     piece = in_.view().substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(in_.size(), call.body_left)));

@@ -20,7 +20,8 @@ constexpr std::uint64_t kSweepEveryTicks = 20;  // idle upstream connections: on
 constexpr auto kAcceptPause = std::chrono::milliseconds(50);
 
 // One connection's coroutine. The session lives in this frame and nowhere else.
-Task<void> run_session(Worker& worker, Socket client, std::string peer) {
+Task<void> run_session(Worker& worker, Socket client, asio::ip::address peer,
+                       [[maybe_unused]] AddressConnections::Place place) {
   Session session(worker, std::move(client), std::move(peer));
   co_await session.serve();
 }
@@ -102,24 +103,42 @@ Task<void> Worker::accept_loop() {
       co_await pause.async_wait(kAwait);
       continue;
     }
-    if (plane_.connections.fetch_add(1, std::memory_order_relaxed) >= config_->limits.connections_max) {
-      plane_.connections.fetch_sub(1, std::memory_order_relaxed);
-      cells_.connections_refused.add(1);
-      continue;
-    }
+    auto place = place_for(from.address());
+    if (!place) continue;
     error_code ignored;
     client.set_option(asio::ip::tcp::no_delay(true), ignored);
     client.native_non_blocking(true, ignored);
-    asio::co_spawn(loop_, run_session(*this, std::move(client), from.address().to_string()),
+    asio::co_spawn(loop_, run_session(*this, std::move(client), from.address(), std::move(*place)),
                    [](const std::exception_ptr& failure) { log_end(failure, "a session"); });
   }
 }
 
+// Counts a new connection; nullopt: it is one too many and is to be closed.
+std::optional<AddressConnections::Place> Worker::place_for(const asio::ip::address& from) {
+  const auto& limits = config_->limits;
+  const std::int64_t max = std::min(limits.connections_max, plane_.connections_by_descriptors);
+  if (plane_.connections.load(std::memory_order_relaxed) >= max) {
+    cells_.connections_refused.add(1);
+    return std::nullopt;
+  }
+  auto place = plane_.address_connections.enter(client_address(from), limits.connections_per_address_max);
+  if (!place) {
+    cells_.connections_refused_by_address.add(1);
+  } else if (plane_.connections.fetch_add(1, std::memory_order_relaxed) >= max) {
+    plane_.connections.fetch_sub(1, std::memory_order_relaxed);
+    cells_.connections_refused.add(1);
+    place.reset();
+  }
+  return place;
+}
+
 Task<void> Worker::tick_loop() {
   while (!draining_ || !sessions_.empty()) {
+    const std::int64_t due = steady_ns() + DeadlineWheel::kTickNs;
     ticker_.expires_after(std::chrono::nanoseconds(DeadlineWheel::kTickNs));
     co_await ticker_.async_wait(kAwait);
     tick();
+    note_lag(coarse_now_ns_ - due);
   }
   routes_ = {};
   work_.reset();
@@ -137,7 +156,19 @@ void Worker::tick() {
   if (++ticks_ % kSweepEveryTicks == 0) {
     const std::int64_t idle_ns = config_->upstreams.idle_ms * 1'000'000;
     routes_.for_each([&](WorkerService& service) { service.sweep(coarse_now_ns_, idle_ns); });
+    tell_lines_left_out();
   }
+}
+
+// The tick waits in the same queue as every connection that is ready: how late it is, is how late they are.
+void Worker::note_lag(std::int64_t lag_ns) {
+  overload_.observe(lag_ns, config_->limits.overload_lag_ms);
+  cells_.loop_lag_ns.add(overload_.lag_ns() - cells_.loop_lag_ns.load());
+}
+
+void Worker::tell_lines_left_out() {
+  const std::int64_t lines = refusal_lines_.take_left_out();
+  if (lines > 0) spdlog::warn("the access log of worker {} left out {} lines of refused calls", index_, lines);
 }
 
 // While a call waits for its upstream nobody reads from the client. Clients that have left are found here, all with

@@ -9,18 +9,25 @@
 #include <boost/intrusive/list.hpp>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/ids.h"
 #include "gateway/access_log.h"
+#include "gateway/address_connections.h"
 #include "gateway/buffer.h"
 #include "gateway/config.h"
 #include "gateway/deadline_wheel.h"
 #include "gateway/http_date.h"
+#include "gateway/key_failures.h"
+#include "gateway/line_budget.h"
 #include "gateway/net.h"
+#include "gateway/overload.h"
 #include "gateway/routes.h"
 #include "limiter/directory.h"
 #include "limiter/quiescence.h"
@@ -44,6 +51,8 @@ class SessionLink
   virtual void abandon() noexcept = 0;
 };
 
+[[nodiscard]] inline std::uint64_t random_seed() { return std::stoull(random_hex(8), nullptr, 16); }
+
 // What all workers share. Everything in it outlives them.
 struct Plane {
   const Clock& clock;
@@ -54,6 +63,10 @@ struct Plane {
   meter::Metrics& metrics;
   AccessLog* access_log = nullptr;           // nullptr: off
   std::atomic<std::int64_t> connections{0};  // client connections of all workers, against connections_max
+  // Client connections that the process's descriptors allow, each with one upstream connection of its own.
+  std::int64_t connections_by_descriptors = std::numeric_limits<std::int64_t>::max();
+  AddressConnections address_connections{random_seed()};
+  KeyFailures key_failures{random_seed()};
 };
 
 class Worker {
@@ -93,6 +106,8 @@ class Worker {
   [[nodiscard]] BlockPool& large_blocks() noexcept { return large_blocks_; }
   [[nodiscard]] asio::io_context& loop() noexcept { return loop_; }
   [[nodiscard]] bool draining() const noexcept { return draining_; }
+  [[nodiscard]] const Overload& overload() const noexcept { return overload_; }
+  [[nodiscard]] LineBudget& refusal_lines() noexcept { return refusal_lines_; }
   // Steady time as of the last tick, at most 50 ms old: for deadlines.
   [[nodiscard]] std::int64_t coarse_now_ns() const noexcept { return coarse_now_ns_; }
   [[nodiscard]] std::string_view http_date() const noexcept { return http_date_.text(); }  // as of the last tick
@@ -106,7 +121,10 @@ class Worker {
  private:
   Task<void> accept_loop();
   Task<void> tick_loop();
+  [[nodiscard]] std::optional<AddressConnections::Place> place_for(const asio::ip::address& from);
   void tick();
+  void note_lag(std::int64_t lag_ns);
+  void tell_lines_left_out();
   void poll_waiting_clients();
 
   const std::size_t index_;
@@ -118,6 +136,8 @@ class Worker {
   std::int64_t coarse_now_ns_;
   DeadlineWheel wheel_;
   HttpDate http_date_;
+  Overload overload_;
+  LineBudget refusal_lines_;
   BlockPool small_blocks_{kSmallBlock, 4096};
   BlockPool large_blocks_{kLargeBlock, 512};
   boost::intrusive::list<SessionLink, boost::intrusive::constant_time_size<false>> sessions_;

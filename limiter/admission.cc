@@ -60,6 +60,10 @@ std::variant<Admission, Refusal> admit(Subscription& subscription, WallTime now,
   return admission;
 }
 
+bool is_paid(const Subscription& subscription) noexcept {
+  return subscription.entitlement.load(std::memory_order_acquire)->state == State::paid;
+}
+
 Room room_now(const Subscription& subscription, WallTime now, std::int64_t steady_ns) noexcept {
   const std::int32_t limit = limit_now(subscription, now);
   const ServiceTerms& terms = *subscription.service->terms.load(std::memory_order_acquire);

@@ -33,6 +33,9 @@ struct Admission {
 [[nodiscard]] std::variant<Admission, Refusal> admit(Subscription& subscription, WallTime now,
                                                      std::int64_t steady_ns) noexcept;
 
+// In the paid state now, as admit() would find it: for whoever has to choose whom to refuse before.
+[[nodiscard]] bool is_paid(const Subscription& subscription) noexcept;
+
 // What the RateLimit headers tell: the number that limits this subscription now, and how many more calls would be
 // let in at this instant (by a rate: of the burst; by concurrency: places free).
 struct Room {

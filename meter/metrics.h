@@ -70,9 +70,13 @@ struct ServiceCells {
 
 // One worker's cells that belong to no service.
 struct WorkerCells {
-  Cell client_connections;  // goes up and down
-  Cell connections_refused;
+  Cell client_connections;   // goes up and down
+  Cell connections_refused;  // limits.connections_max, or no descriptors
+  Cell connections_refused_by_address;
   Cell access_log_dropped;
+  Cell access_log_left_out;  // lines of refusals beyond what a second may have
+  Cell key_failures;
+  Cell loop_lag_ns;  // a gauge
 };
 
 // A gauge or counter that is read when scraped, from wherever the truth is.

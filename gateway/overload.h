@@ -1,0 +1,38 @@
+// Whether a worker has more to do than it can: how late its tick is, smoothed, against limits.overload_lag_ms, with
+// hysteresis. It is told every lag and reads no clock; whom to refuse then is said here, by whom is not.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace tollgate::gateway {
+
+class Overload {
+ public:
+  // Once per tick. `max_ms` 0: never overloaded.
+  void observe(std::int64_t lag_ns, std::int64_t max_ms) noexcept {
+    lag_ns_ += (std::max<std::int64_t>(lag_ns, 0) - lag_ns_) / kWeight;
+    const std::int64_t max_ns = max_ms * 1'000'000;
+    refuses_free_ = is_over(refuses_free_, max_ns);
+    refuses_paid_ = is_over(refuses_paid_, max_ns * kPaidFactor);
+  }
+
+  [[nodiscard]] std::int64_t lag_ns() const noexcept { return lag_ns_; }
+  // Free calls go first; paid ones only when that was not enough.
+  [[nodiscard]] bool refuses(bool paid) const noexcept { return paid ? refuses_paid_ : refuses_free_; }
+
+ private:
+  static constexpr std::int64_t kWeight = 4;  // of the last lag: a quarter, so that one late tick refuses nobody
+  static constexpr std::int64_t kPaidFactor = 4;
+
+  // Entered above the bound, left below half of it.
+  [[nodiscard]] bool is_over(bool was, std::int64_t max_ns) const noexcept {
+    return max_ns > 0 && lag_ns_ > (was ? max_ns / 2 : max_ns);
+  }
+
+  std::int64_t lag_ns_ = 0;
+  bool refuses_free_ = false;
+  bool refuses_paid_ = false;
+};
+
+}  // namespace tollgate::gateway

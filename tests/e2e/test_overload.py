@@ -1,0 +1,115 @@
+"""A gateway that cannot keep up sheds free calls with a reason of its own, serves paid ones, and comes back; connections
+that idle cost next to no memory or time, and the descriptors that calls need are not theirs."""
+
+import resource
+import signal
+import time
+import unittest
+
+import wire
+from harness import AUTODL, GatewayTest, Tollgate, eventually
+from wire import Connection
+
+
+class Lag(GatewayTest):
+    sets = {"workers": 1, "limits.overload_lag_ms": 50}
+
+    def stand_still(self):
+        """No event loop runs for a while: what a machine with too much to do looks like from inside."""
+        until = time.monotonic() + 0.5
+        self.gateway.signal(signal.SIGSTOP)
+        try:
+            eventually(lambda: time.monotonic() >= until, "half a second")
+        finally:
+            self.gateway.signal(signal.SIGCONT)
+
+    def test_free_calls_are_shed_and_come_back(self):
+        service = self.service(AUTODL)
+        free = self.account(service)
+
+        def shed():
+            self.stand_still()
+            answers = [free.call(service) for _ in range(3)]
+            return next((each for each in answers if each.status == 503), None)
+        answer = eventually(shed, "a late event loop sheds a free call", within=60)
+        self.refused(answer, 503, "no_capacity")
+        self.assertTrue(answer.header("retry-after"))
+        self.assertGreater(self.admin.metric("refusals_total", service=service.id, reason="overloaded"), 0)
+        eventually(lambda: free.call(service).status == 200, "it is served again", within=60)
+
+
+class Idle(GatewayTest):
+    """The heads of 2,000 connections were answered, and then they say nothing."""
+    COUNT = 2000
+
+    def rss(self):
+        with open(f"/proc/{self.gateway.process.pid}/statm", encoding="ascii") as pages:
+            return int(pages.read().split()[1]) * resource.getpagesize()
+
+    def cpu(self):
+        with open(f"/proc/{self.gateway.process.pid}/stat", encoding="ascii") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / 100
+
+    def test_two_thousand_cost_little_memory_and_nothing_spins(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard < self.COUNT + 200:
+            self.skipTest(f"{hard} descriptors")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, self.COUNT + 200), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        with open(f"/proc/{self.gateway.process.pid}/maps", encoding="utf-8") as maps:
+            loaded = maps.read()
+        sanitized = "libasan" in loaded or "libtsan" in loaded
+        service, account = self.one(AUTODL, paid=True)
+        account.call(service)
+        before = self.rss()
+        connections = []
+        try:
+            for _ in range(self.COUNT):
+                connections.append(Connection(self.port))
+                connections[-1].send(wire.request("GET", "/nowhere", self.port, account.key))
+                self.assertEqual(connections[-1].response().status, 404)
+            if not sanitized:
+                self.assertLess((self.rss() - before) / self.COUNT, 20 * 1024)
+            used, until = self.cpu(), time.monotonic() + 1.0
+            eventually(lambda: time.monotonic() >= until, "a second")
+            self.assertLess(self.cpu() - used, 0.5, "it spins over idle connections")
+            self.assertEqual(account.call(service).status, 200)
+        finally:
+            for connection in connections:
+                connection.close()
+
+
+class FewDescriptors(GatewayTest):
+    """Of 100 descriptors, those that calls need for their upstreams are kept from clients that only connect."""
+
+    def test_a_flood_of_idle_clients_leaves_room_for_a_call_upstream(self):
+        gateway = Tollgate({"workers": 1})
+        self.addCleanup(gateway.close)
+        gateway.prefix = ["prlimit", "--nofile=100:100"]
+        gateway.start()
+        self.assertIn("descriptors allow", gateway.stderr())
+        gateway.admin.put_service("s", AUTODL, [self.model.address], "/s")
+        gateway.admin.put_account("a")
+        gateway.admin.put_subscription("a", "s", True)
+        key = gateway.admin.create_key("a")["key"]
+        eventually(lambda: wire.call(gateway.port, "/s", key).status == 200, "the service is known")
+        kept = Connection(gateway.port)
+        self.addCleanup(kept.close)
+        kept.send(wire.request("GET", "/nowhere", gateway.port, key))
+        self.assertEqual(kept.response().status, 404)
+        idle = []
+        try:
+            for _ in range(150):
+                idle.append(Connection(gateway.port))
+            eventually(lambda: gateway.admin.metric("client_connections_refused_total") > 0, "some are turned away")
+            for _ in range(5):
+                kept.send(wire.request("GET", "/s", gateway.port, key))
+                self.assertEqual(kept.response().status, 200)
+        finally:
+            for connection in idle:
+                connection.close()
+
+
+if __name__ == "__main__":
+    unittest.main()
