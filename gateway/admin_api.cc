@@ -115,30 +115,47 @@ AdminAnswer from_stored(const billing::StoredAnswer& stored, bool replayed) {
 }
 }  // namespace
 
-AdminApi::AdminApi(AdminContext context, std::string token, BillingThread& billing)
-    : context_(std::move(context)), token_(std::move(token)), billing_(billing) {}
+AdminApi::AdminApi(AdminContext context, AdminTokens tokens, BillingThread& billing)
+    : context_(std::move(context)), tokens_(std::move(tokens)), billing_(billing) {}
 
-bool AdminApi::has_token(const AdminHead& head) const {
+AdminCaller AdminApi::caller_of(const AdminHead& head) const {
   constexpr std::string_view scheme = "Bearer ";
-  if (head.count(field::authorization) != 1) return false;
+  if (head.count(field::authorization) != 1) return {};
   const auto value = view_of(head[field::authorization]);
-  if (value.size() <= scheme.size() || !beast::iequals({value.data(), scheme.size()}, "Bearer ")) return false;
-  return equal_in_constant_time(value.substr(scheme.size()), token_);
+  if (value.size() <= scheme.size() || !beast::iequals({value.data(), scheme.size()}, "Bearer ")) return {};
+  return identify_caller(tokens_, value.substr(scheme.size()));
 }
 
-AdminApi::Opening AdminApi::open(const AdminHead& head) const {
+AdminAnswer AdminApi::refuse_token(const asio::ip::address* guesser) {
+  if (context_.wrong_token) context_.wrong_token();
+  const auto wait_s = guesser == nullptr ? 0 : wrong_tokens_.count(*guesser, steady_ns());
+  if (wait_s == 0) return problem(401, "invalid_admin_token", "Authorization: Bearer <admin token> is required");
+  auto refusal = problem(429, "too_many_wrong_tokens", "too many requests without a right token from this address");
+  refusal.retry_after_s = wait_s;
+  return refusal;
+}
+
+AdminApi::Opening AdminApi::open(const AdminHead& head, const asio::ip::address& peer) {
   Opening opening;
   const auto path = path_of(head);
   const bool is_v1 = path == "/v1" || path.starts_with("/v1/");
-  if (is_v1 && !has_token(head)) {
-    opening.refusal = problem(401, "invalid_admin_token", "Authorization: Bearer <admin token> is required");
+  const auto caller = is_v1 ? caller_of(head) : AdminCaller{};
+  if (is_v1 && caller.role == AdminRole::nobody) {
+    // Nothing was guessed where no token is; the answer to it costs no comparison.
+    opening.refusal = refuse_token(head.count(field::authorization) != 0 ? &peer : nullptr);
     return opening;
   }
   const auto target = view_of(head.target());
   if (path.size() < target.size()) opening.query = target.substr(path.size() + 1);
   opening.match = match_admin_route(view_of(head.method_string()), path);
   if (opening.match.route != nullptr) {
-    opening.refusal = wrong_ids(opening.match);
+    const auto account = opening.match.ids.find("account");
+    const std::string_view of_account = account == opening.match.ids.end() ? std::string_view() : account->second;
+    if (!may_call(*opening.match.route, caller, of_account)) {
+      opening.refusal = problem(403, "not_allowed", "this token may not make this call");
+    } else {
+      opening.refusal = wrong_ids(opening.match);
+    }
   } else if (!opening.match.allow.empty()) {
     opening.refusal = problem(405, "method_not_allowed", fmt::format("this path takes {}", opening.match.allow));
     opening.refusal->allow = opening.match.allow;

@@ -8,6 +8,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "gateway/admin_callers.h"
 #include "gateway/admin_message.h"
 #include "gateway/admin_routes.h"
 #include "gateway/billing_thread.h"
@@ -18,7 +19,7 @@ using AdminHead = boost::beast::http::request_header<>;
 
 class AdminApi {
  public:
-  AdminApi(AdminContext context, std::string token, BillingThread& billing);
+  AdminApi(AdminContext context, AdminTokens tokens, BillingThread& billing);
 
   // Decided by the head alone, so that a body is only read for a caller who may send it.
   struct Opening {
@@ -26,21 +27,24 @@ class AdminApi {
     std::string query;                   // the target after '?', as sent
     std::optional<AdminAnswer> refusal;  // then there is nothing more to do
   };
-  [[nodiscard]] Opening open(const AdminHead& head) const;
+  [[nodiscard]] Opening open(const AdminHead& head, const boost::asio::ip::address& peer);
 
   // After open() without a refusal. Server thread.
   boost::asio::awaitable<AdminAnswer> answer(const AdminHead& head, const Opening& opening, const std::string& body);
 
  private:
-  [[nodiscard]] bool has_token(const AdminHead& head) const;
+  [[nodiscard]] AdminCaller caller_of(const AdminHead& head) const;
+  AdminAnswer refuse_token(const boost::asio::ip::address* guesser);              // null: no token came
   AdminAnswer run_handler(const AdminRoute& route, const AdminRequest& request);  // billing thread
   boost::asio::awaitable<AdminAnswer> answer_once(const AdminHead& head, const AdminRoute& route,
                                                   const AdminRequest& request);
 
   AdminContext context_;
-  std::string token_;
+  AdminTokens tokens_;
   BillingThread& billing_;
-  std::unordered_set<std::string> keys_in_use_;  // Idempotency-Keys whose first request runs; server thread only
+  std::unordered_set<std::string>
+      keys_in_use_;  // Idempotency-Keys whose first request runs; server thread only, as the next
+  WrongTokens wrong_tokens_;
 };
 
 }  // namespace tollgate::gateway

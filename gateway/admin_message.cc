@@ -135,6 +135,7 @@ std::string_view status_title(int status) noexcept {
     case 400: return "Bad Request";
     case 401: return "Unauthorized";
     case 402: return "Payment Required";
+    case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 409: return "Conflict";
@@ -143,6 +144,7 @@ std::string_view status_title(int status) noexcept {
     case 415: return "Unsupported Media Type";
     case 417: return "Expectation Failed";
     case 422: return "Unprocessable Content";
+    case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";
     case 503: return "Service Unavailable";
     default: return "Internal Server Error";

@@ -29,6 +29,7 @@ struct AdminContext {
   // audit ended, with so many invariants that do not hold.
   std::function<void()> changed;
   std::function<void(std::int64_t)> audited;
+  std::function<void()> wrong_token;  // server thread: a request under /v1 came without a right token
 };
 
 // `after`, `limit` and the filters of a query, percent-decoded. '+' is itself: times carry their offset with it.
@@ -58,8 +59,9 @@ struct AdminAnswer {
   int status = 200;
   std::string body;
   std::string content_type = "application/json";
-  std::string allow;      // 405
-  bool replayed = false;  // the stored answer of an Idempotency-Key
+  std::string allow;               // 405
+  std::int64_t retry_after_s = 0;  // 429
+  bool replayed = false;           // the stored answer of an Idempotency-Key
 };
 
 AdminAnswer json_answer(int status, const boost::json::object& body);

@@ -9,6 +9,10 @@ namespace {
 using namespace handlers;
 
 constexpr std::size_t kUsageBodyBytesMax = 16 * 1024 * 1024;
+constexpr auto kAnyone = AdminAccess::anyone;
+constexpr auto kOwn = AdminAccess::own;
+constexpr auto kReaders = AdminAccess::readers;
+constexpr auto kAdmin = AdminAccess::admin;
 constexpr auto kNone = AdminBody::none;
 constexpr auto kOptional = AdminBody::optional;
 constexpr auto kRequired = AdminBody::required;
@@ -17,59 +21,67 @@ const std::vector<std::string_view> kPages = {"after", "limit"};
 
 // clang-format off
 const std::array kRoutes = {
-    AdminRoute{"GET", "/v1/catalog", get_catalog},
+    AdminRoute{kReaders, "GET", "/v1/catalog", get_catalog},
 
-    AdminRoute{.method = "GET", .pattern = "/v1/services", .handler = list_services, .query = kPages,
+    AdminRoute{.access = kReaders, .method = "GET", .pattern = "/v1/services",
+               .handler = list_services, .query = kPages,
                .pages_by_id = true},
-    AdminRoute{"PUT", "/v1/services/{service}", put_service, kRequired},
-    AdminRoute{"GET", "/v1/services/{service}", get_service},
-    AdminRoute{"DELETE", "/v1/services/{service}", delete_service},
+    AdminRoute{kAdmin, "PUT", "/v1/services/{service}", put_service, kRequired},
+    AdminRoute{kReaders, "GET", "/v1/services/{service}", get_service},
+    AdminRoute{kAdmin, "DELETE", "/v1/services/{service}", delete_service},
 
-    AdminRoute{.method = "GET", .pattern = "/v1/accounts", .handler = list_accounts, .query = kPages,
+    AdminRoute{.access = kReaders, .method = "GET", .pattern = "/v1/accounts",
+               .handler = list_accounts, .query = kPages,
                .pages_by_id = true},
-    AdminRoute{"PUT", "/v1/accounts/{account}", put_account, kRequired},
-    AdminRoute{"GET", "/v1/accounts/{account}", get_account},
-    AdminRoute{"POST", "/v1/accounts/{account}/keys", create_key, kOptional},
-    AdminRoute{.method = "GET", .pattern = "/v1/accounts/{account}/keys", .handler = list_keys, .query = kPages,
+    AdminRoute{kAdmin, "PUT", "/v1/accounts/{account}", put_account, kRequired},
+    AdminRoute{kOwn, "GET", "/v1/accounts/{account}", get_account},
+    AdminRoute{kAdmin, "POST", "/v1/accounts/{account}/keys", create_key, kOptional},
+    AdminRoute{.access = kOwn, .method = "GET", .pattern = "/v1/accounts/{account}/keys",
+               .handler = list_keys, .query = kPages,
                .pages_by_id = true},
-    AdminRoute{"DELETE", "/v1/accounts/{account}/keys/{key}", revoke_key},
-    AdminRoute{.method = "POST", .pattern = "/v1/accounts/{account}/deposits", .handler = create_deposit,
+    AdminRoute{kAdmin, "DELETE", "/v1/accounts/{account}/keys/{key}", revoke_key},
+    AdminRoute{.access = kAdmin, .method = "POST", .pattern = "/v1/accounts/{account}/deposits",
+               .handler = create_deposit,
                .body = kRequired, .idempotent = true},
-    AdminRoute{"GET", "/v1/accounts/{account}/transfers", list_transfers, kNone, kPages},
-    AdminRoute{"GET", "/v1/accounts/{account}/transfers/{transfer}/explain", explain_transfer},
-    AdminRoute{"GET", "/v1/accounts/{account}/bills", get_bill, kNone, {"month", "format"}},
-    AdminRoute{"GET", "/v1/accounts/{account}/bills/explain", explain_line, kNone, {"month", "line"}},
+    AdminRoute{kOwn, "GET", "/v1/accounts/{account}/transfers", list_transfers, kNone, kPages},
+    AdminRoute{kOwn, "GET", "/v1/accounts/{account}/transfers/{transfer}/explain", explain_transfer},
+    AdminRoute{kOwn, "GET", "/v1/accounts/{account}/bills", get_bill, kNone, {"month", "format"}},
+    AdminRoute{kOwn, "GET", "/v1/accounts/{account}/bills/explain", explain_line, kNone, {"month", "line"}},
 
-    AdminRoute{.method = "GET", .pattern = "/v1/accounts/{account}/subscriptions", .handler = list_subscriptions, .query = kPages,
+    AdminRoute{.access = kOwn, .method = "GET", .pattern = "/v1/accounts/{account}/subscriptions",
+               .handler = list_subscriptions, .query = kPages,
                .pages_by_id = true},
-    AdminRoute{"PUT", "/v1/accounts/{account}/subscriptions/{service}", put_subscription, kRequired},
-    AdminRoute{"GET", "/v1/accounts/{account}/subscriptions/{service}", get_subscription},
-    AdminRoute{.method = "POST", .pattern = "/v1/accounts/{account}/subscriptions/{service}/qps-packs",
+    AdminRoute{kAdmin, "PUT", "/v1/accounts/{account}/subscriptions/{service}", put_subscription, kRequired},
+    AdminRoute{kOwn, "GET", "/v1/accounts/{account}/subscriptions/{service}", get_subscription},
+    AdminRoute{.access = kAdmin, .method = "POST",
+               .pattern = "/v1/accounts/{account}/subscriptions/{service}/qps-packs",
                .handler = buy_qps_pack, .body = kRequired, .idempotent = true},
-    AdminRoute{.method = "POST", .pattern = "/v1/accounts/{account}/subscriptions/{service}/packages",
+    AdminRoute{.access = kAdmin, .method = "POST", .pattern = "/v1/accounts/{account}/subscriptions/{service}/packages",
                .handler = buy_package, .body = kRequired, .idempotent = true},
-    AdminRoute{.method = "POST", .pattern = "/v1/accounts/{account}/subscriptions/{service}/count-packs",
+    AdminRoute{.access = kAdmin, .method = "POST",
+               .pattern = "/v1/accounts/{account}/subscriptions/{service}/count-packs",
                .handler = buy_count_pack, .body = kRequired, .idempotent = true},
-    AdminRoute{"POST", "/v1/accounts/{account}/subscriptions/{service}/migrate", migrate, kRequired},
+    AdminRoute{kAdmin, "POST", "/v1/accounts/{account}/subscriptions/{service}/migrate", migrate, kRequired},
 
-    AdminRoute{"GET", "/v1/accounts/{account}/usage", list_usage, kNone, {"service", "from", "to", "after", "limit"}},
-    AdminRoute{"POST", "/v1/gateways/{gateway}/epochs", open_epoch},
-    AdminRoute{.method = "POST", .pattern = "/v1/usage", .handler = report_usage, .body = kRequired,
+    AdminRoute{kOwn, "GET", "/v1/accounts/{account}/usage", list_usage, kNone,
+               {"service", "from", "to", "after", "limit"}},
+    AdminRoute{kAdmin, "POST", "/v1/gateways/{gateway}/epochs", open_epoch},
+    AdminRoute{.access = kAdmin, .method = "POST", .pattern = "/v1/usage", .handler = report_usage, .body = kRequired,
                .body_bytes_max = kUsageBodyBytesMax},
 
-    AdminRoute{"POST", "/v1/quotes", quote, kRequired},
-    AdminRoute{"GET", "/v1/notifications", list_notifications, kNone, kPages},
+    AdminRoute{kReaders, "POST", "/v1/quotes", quote, kRequired},
+    AdminRoute{kReaders, "GET", "/v1/notifications", list_notifications, kNone, kPages},
 
-    AdminRoute{"GET", "/v1/audit", get_audit},
-    AdminRoute{"GET", "/v1/clock", get_clock},
-    AdminRoute{"POST", "/v1/clock", set_clock, kRequired},
+    AdminRoute{kReaders, "GET", "/v1/audit", get_audit},
+    AdminRoute{kReaders, "GET", "/v1/clock", get_clock},
+    AdminRoute{kAdmin, "POST", "/v1/clock", set_clock, kRequired},
 
-    AdminRoute{.method = "GET", .pattern = "/metrics", .handler = get_metrics,
-               .thread = AdminThread::server, .with_token = false, .ignores_query = true},
-    AdminRoute{.method = "GET", .pattern = "/healthz", .handler = get_healthz,
-               .thread = AdminThread::server, .with_token = false, .ignores_query = true},
-    AdminRoute{.method = "GET", .pattern = "/readyz", .handler = get_readyz,
-               .thread = AdminThread::server, .with_token = false, .ignores_query = true},
+    AdminRoute{.access = kAnyone, .method = "GET", .pattern = "/metrics", .handler = get_metrics,
+               .thread = AdminThread::server, .ignores_query = true},
+    AdminRoute{.access = kAnyone, .method = "GET", .pattern = "/healthz", .handler = get_healthz,
+               .thread = AdminThread::server, .ignores_query = true},
+    AdminRoute{.access = kAnyone, .method = "GET", .pattern = "/readyz", .handler = get_readyz,
+               .thread = AdminThread::server, .ignores_query = true},
 };
 // clang-format on
 
@@ -97,6 +109,19 @@ bool matches(std::string_view pattern, std::string_view path, std::map<std::stri
 }  // namespace
 
 std::span<const AdminRoute> admin_routes() { return kRoutes; }
+
+bool may_call(const AdminRoute& route, const AdminCaller& caller, std::string_view account) noexcept {
+  switch (route.access) {
+    case AdminAccess::undecided: return false;
+    case AdminAccess::anyone: return true;
+    case AdminAccess::admin: return caller.role == AdminRole::admin;
+    case AdminAccess::readers: return caller.role == AdminRole::admin || caller.role == AdminRole::billing_read;
+    case AdminAccess::own:
+      if (caller.role == AdminRole::account) return !account.empty() && caller.account == account;
+      return caller.role != AdminRole::nobody;
+  }
+  return false;
+}
 
 AdminMatch match_admin_route(std::string_view method, std::string_view path) {
   AdminMatch match;

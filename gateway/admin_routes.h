@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gateway/admin_callers.h"
 #include "gateway/admin_message.h"
 
 namespace tollgate::gateway {
@@ -18,7 +19,12 @@ using AdminHandler = AdminAnswer (*)(AdminContext&, const AdminRequest&);
 enum class AdminThread { server, billing };  // where the handler runs
 enum class AdminBody { none, optional, required };
 
+// Who may call a route: each may do what the ones before it in this list may not. A route that decides nothing is
+// refused to everybody, and a test finds it.
+enum class AdminAccess { undecided, admin, readers, own, anyone };
+
 struct AdminRoute {
+  AdminAccess access = AdminAccess::undecided;
   std::string_view method;
   std::string_view pattern;  // "/v1/accounts/{account}": a part in braces is an id
   AdminHandler handler = nullptr;
@@ -26,13 +32,15 @@ struct AdminRoute {
   std::vector<std::string_view> query = {};  // the parameters it takes
   bool idempotent = false;                   // needs an Idempotency-Key, and then runs once
   AdminThread thread = AdminThread::billing;
-  bool with_token = true;
   std::size_t body_bytes_max = 1024 * 1024;
   bool pages_by_id = false;    // its cursor `after` is an id
   bool ignores_query = false;  // a probe is answered whatever follows its path
 };
 
 std::span<const AdminRoute> admin_routes();
+
+// `account`: the {account} of the path, empty if it has none.
+[[nodiscard]] bool may_call(const AdminRoute& route, const AdminCaller& caller, std::string_view account) noexcept;
 
 struct AdminMatch {
   const AdminRoute* route = nullptr;                    // null: no call

@@ -39,8 +39,12 @@ using Response = http::response<http::string_body>;
 
 // One client: what its coroutine works with, and what stop() may touch.
 struct Connection {
-  explicit Connection(tcp::socket socket) : stream(std::move(socket)) {}
+  explicit Connection(tcp::socket socket) : stream(std::move(socket)) {
+    error_code gone;
+    peer = stream.socket().remote_endpoint(gone).address();
+  }
   beast::tcp_stream stream;
+  asio::ip::address peer;
   beast::flat_buffer buffer;
   bool answering = false;  // between the end of a request and that of its answer
 };
@@ -73,6 +77,7 @@ Response to_response(const AdminAnswer& answer, unsigned version, bool keep_aliv
   response.set("X-Request-Id", request_id);
   if (!answer.allow.empty()) response.set(http::field::allow, answer.allow);
   if (answer.status == 401) response.set(http::field::www_authenticate, "Bearer realm=\"tollgate admin\"");
+  if (answer.retry_after_s > 0) response.set(http::field::retry_after, std::to_string(answer.retry_after_s));
   if (answer.replayed) response.set("Idempotency-Replayed", "true");
   response.body() = answer.body;
   if (answer.status != 204) response.prepare_payload();
@@ -83,7 +88,9 @@ Response to_response(const AdminAnswer& answer, unsigned version, bool keep_aliv
 class AdminServer::Listener {
  public:
   Listener(AdminOptions options, AdminContext context, BillingThread& billing)
-      : options_(std::move(options)), api_(std::move(context), options_.token, billing), acceptor_(context_) {
+      : options_(std::move(options)),
+        api_(std::move(context), {options_.token, options_.billing_read_token}, billing),
+        acceptor_(context_) {
     TOLLGATE_CHECK(!options_.token.empty());
     listen();
     asio::co_spawn(context_, accept_loop(), [](const std::exception_ptr& error) { log_end("accepting", error); });
@@ -187,7 +194,7 @@ class AdminServer::Listener {
   asio::awaitable<Outcome> after_head(Connection& connection, Parser& parser, error_code& error) {
     const auto& head = parser.get().base();
     const bool keep_alive = parser.get().keep_alive();
-    const auto opening = api_.open(head);
+    const auto opening = api_.open(head, connection.peer);
     if (opening.refusal) co_return Outcome{*opening.refusal, keep_alive && parser.is_done(), !parser.is_done()};
     const auto limit = opening.match.route->body_bytes_max;
     const auto length = parser.content_length();
@@ -300,7 +307,8 @@ class AdminServer::Listener {
 
 AdminServer::AdminServer(AdminOptions options, BillingThread& billing, billing::Core& core, Traffic& traffic,
                          const Clock& clock, ManualClock* manual_clock) {
-  AdminContext context{core, traffic, clock, manual_clock, options.run_due, options.changed, options.audited};
+  AdminContext context{core, traffic, clock, manual_clock, options.run_due, options.changed, options.audited,
+                       options.wrong_token};
   listener_ = std::make_unique<Listener>(std::move(options), std::move(context), billing);
 }
 

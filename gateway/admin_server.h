@@ -19,6 +19,7 @@ namespace tollgate::gateway {
 struct AdminOptions {
   std::string listen = "127.0.0.1:0";  // IP address and port; port 0: one the system chooses
   std::string token;                   // for everything under /v1; never empty
+  std::string billing_read_token;      // reads everything there, changes nothing; empty: there is none
   std::size_t connections_max = 256;   // one more is closed as it comes
   std::size_t head_bytes_max = 32 * 1024;
   std::chrono::milliseconds head_timeout{60'000};  // also how long a connection may idle
@@ -27,6 +28,7 @@ struct AdminOptions {
   std::function<Result<void>(WallTime)> run_due;  // these three as AdminContext has them; billing thread
   std::function<void()> changed;
   std::function<void(std::int64_t)> audited;
+  std::function<void()> wrong_token;  // as AdminContext has it; server thread
 };
 
 class AdminServer {

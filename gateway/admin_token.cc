@@ -26,6 +26,8 @@ struct SecretKind {
   std::string_view field;  // the configuration key
 };
 constexpr SecretKind kAdminToken{"the admin token", "invalid_admin_token", "admin_token_file"};
+constexpr SecretKind kBillingReadToken{"the billing-read token", "invalid_billing_read_token",
+                                       "admin_billing_read_token_file"};
 constexpr SecretKind kWebhookSecret{"the webhook's secret", "invalid_webhook_secret", "billing.webhook_secret_file"};
 
 Fault fault_of(const SecretKind& kind, std::string message) {
@@ -109,6 +111,23 @@ Result<AdminToken> load_admin_token(const Config& config) {
   }
   if (!config.admin_token_file.empty()) return read_secret(kAdminToken, config.admin_token_file);
   return read_or_make_secret(kAdminToken, config, "admin-token");
+}
+
+Result<std::string> load_billing_read_token(const Config& config, std::string_view admin_token) {
+  const char* given = std::getenv("TOLLGATE_BILLING_READ_TOKEN");
+  std::string token = given == nullptr ? "" : given;
+  if (!token.empty() && !is_token(token)) {
+    return fault_of(
+        kBillingReadToken,
+        fmt::format("TOLLGATE_BILLING_READ_TOKEN must be 1 to {} visible ASCII characters", kTokenBytesMax));
+  }
+  if (token.empty() && !config.admin_billing_read_token_file.empty()) {
+    auto read = read_secret(kBillingReadToken, config.admin_billing_read_token_file);
+    if (read.has_error()) return read.error();
+    token = std::move(read->token);
+  }
+  if (token == admin_token) return fault_of(kBillingReadToken, "the billing-read token must not be the admin token");
+  return token;
 }
 
 Result<std::string> load_webhook_secret(const Config& config) {

@@ -96,6 +96,8 @@ void Serve::add_metrics() {
     counter("notifications_total", help, [this, kind] { return static_cast<double>(outbox_->failed(kind)); },
             {{"kind", name}, {"result", "failed"}});
   }
+  counter("admin_wrong_tokens_total", "Requests under /v1 of the admin API without a right token.",
+          [this] { return value_of(wrong_tokens_); });
   constexpr const char* reloads_help = "Configuration reloads, by result.";
   counter("config_reloads_total", reloads_help, [this] { return value_of(reloads_good_); }, {{"result", "succeeded"}});
   counter("config_reloads_total", reloads_help, [this] { return value_of(reloads_bad_); }, {{"result", "failed"}});

@@ -137,6 +137,7 @@ class Serve final : public Traffic {
   std::atomic<std::int64_t> settlement_last_success_{0};  // unix seconds
   std::atomic<std::int64_t> settlement_lag_hours_{0};
   std::atomic<std::int64_t> settlement_put_off_{0};
+  std::atomic<std::int64_t> wrong_tokens_{0};
   std::atomic<std::int64_t> reloads_good_{0};
   std::atomic<std::int64_t> reloads_bad_{0};
 };

@@ -181,8 +181,12 @@ Result<void> Serve::start_admin() {
   AdminOptions options;
   options.listen = config_->admin_listen;
   options.token = token->token;
+  const auto reader = load_billing_read_token(*config_, token->token);
+  if (!reader) return reader.error();
+  options.billing_read_token = *reader;
   options.run_due = [this](WallTime now) { return run_due(now); };
   options.changed = [this] { books_changed(); };
+  options.wrong_token = [this] { wrong_tokens_.fetch_add(1, std::memory_order_relaxed); };
   options.audited = [this](std::int64_t broken) { audited(broken); };
   try {
     admin_ = std::make_unique<AdminServer>(options, *billing_, *core_, *this, plane_->clock,

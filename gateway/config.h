@@ -78,7 +78,8 @@ struct LogConfig {
 struct Config {
   std::string listen = "127.0.0.1:8080";
   std::string admin_listen = "127.0.0.1:9901";
-  std::string admin_token_file;  // empty: data_dir/admin-token; TOLLGATE_ADMIN_TOKEN wins over both
+  std::string admin_token_file;               // empty: data_dir/admin-token; TOLLGATE_ADMIN_TOKEN wins over both
+  std::string admin_billing_read_token_file;  // empty: none; TOLLGATE_BILLING_READ_TOKEN wins over it
   std::string data_dir = "tollgate-data";
   std::string gateway = "gw-1";  // this gateway's name in usage reports; an id as in api.md
   std::int64_t workers = 0;      // event loops of the data path; 0: one per core; at most 256

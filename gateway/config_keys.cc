@@ -66,6 +66,10 @@ const std::vector<ConfigKey> kKeys = {
     {"admin_token_file", text<&C::admin_token_file>(),
      "File with the admin token. Empty: data_dir/admin-token, made at the first start. TOLLGATE_ADMIN_TOKEN wins over "
      "both."},
+    {"admin_billing_read_token_file", text<&C::admin_billing_read_token_file>(),
+     "File with a token that may read everything under /v1 and change nothing. Empty: none. "
+     "TOLLGATE_BILLING_READ_TOKEN "
+     "wins over it."},
     {"data_dir", text<&C::data_dir>(TextForm::not_empty),
      "Folder of the database, the usage journal and the admin token."},
     {"gateway", text<&C::gateway>(TextForm::id), "This gateway's name in usage reports."},

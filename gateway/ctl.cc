@@ -45,9 +45,8 @@ class Ctl::Commands {
     ctl->fallthrough();  // so that --json may stand anywhere
     CtlSession& session = line_.session;
     ctl->add_option("--address", session.address, "Admin API, host:port")->capture_default_str();
-    ctl->add_option("--token", session.token, "Admin token (others can see it in the process list)");
     ctl->add_option("--token-file", session.token_file,
-                    "File with the admin token. Without both: TOLLGATE_ADMIN_TOKEN, then tollgate-data/admin-token");
+                    "File with the admin token. Without it: TOLLGATE_ADMIN_TOKEN, then tollgate-data/admin-token");
     ctl->add_flag("--json", session.as_json, "JSON instead of tables");
     ctl->footer(
         "Examples:\n"

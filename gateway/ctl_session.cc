@@ -30,7 +30,6 @@ void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), std
 }  // namespace
 
 Result<std::string> CtlSession::find_token() const {
-  if (!token.empty()) return token;
   if (!token_file.empty()) {
     if (auto line = first_line(token_file)) return *line;
     return invalid("token-file", fmt::format("cannot read a token from {}", token_file));

@@ -23,8 +23,7 @@ struct CtlExit {
 class CtlSession {
  public:
   std::string address = "127.0.0.1:9901";
-  std::string token;  // --token; else --token-file, TOLLGATE_ADMIN_TOKEN, ./tollgate-data/admin-token
-  std::string token_file;
+  std::string token_file;  // else TOLLGATE_ADMIN_TOKEN, ./tollgate-data/admin-token; never an argument: all see those
   bool as_json = false;
 
   // Made at the first use; what is wrong with the options is said there.

@@ -108,8 +108,9 @@ class Ctl(GatewayTest):
         out = self.ctl("accounts", "list", code=1, token="wrong")
         self.assertIn("token", (out.stderr + out.stdout).lower())
         self.assertNotIn(self.gateway.token, out.stderr + out.stdout)
-        dead = subprocess.run([program("TOLLGATE_BIN", "tollgate"), "ctl", "--address", "127.0.0.1:1", "--token", "x",
-                               "accounts", "list"], capture_output=True, text=True, timeout=60)
+        dead = subprocess.run([program("TOLLGATE_BIN", "tollgate"), "ctl", "--address", "127.0.0.1:1",
+                               "accounts", "list"], capture_output=True, text=True, timeout=60,
+                              env={"TOLLGATE_ADMIN_TOKEN": "x"})
         self.assertEqual(dead.returncode, 1)
         self.assertIn("127.0.0.1:1", dead.stderr)
 

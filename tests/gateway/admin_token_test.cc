@@ -77,5 +77,22 @@ TEST_F(AdminTokenTest, AFileThatOthersCanReadIsRefused) {
   EXPECT_TRUE(load_admin_token(config_).has_error());
 }
 
+TEST_F(AdminTokenTest, ThereIsNoBillingReadTokenUnlessOneIsGiven) {
+  ::unsetenv("TOLLGATE_BILLING_READ_TOKEN");
+  EXPECT_EQ(load_billing_read_token(config_, "admin").value(), "");
+  config_.admin_billing_read_token_file = write("reader\n", 0600);
+  EXPECT_EQ(load_billing_read_token(config_, "admin").value(), "reader");
+  EXPECT_TRUE(load_billing_read_token(config_, "reader").has_error()) << "the admin token would read only";
+  ::setenv("TOLLGATE_BILLING_READ_TOKEN", "from-the-environment", 1);
+  EXPECT_EQ(load_billing_read_token(config_, "admin").value(), "from-the-environment");
+  ::setenv("TOLLGATE_BILLING_READ_TOKEN", "two words", 1);
+  EXPECT_TRUE(load_billing_read_token(config_, "admin").has_error());
+  ::unsetenv("TOLLGATE_BILLING_READ_TOKEN");
+  write("reader\n", 0644);
+  EXPECT_TRUE(load_billing_read_token(config_, "admin").has_error());
+  config_.admin_billing_read_token_file = "/nowhere";
+  EXPECT_TRUE(load_billing_read_token(config_, "admin").has_error());
+}
+
 }  // namespace
 }  // namespace tollgate::gateway

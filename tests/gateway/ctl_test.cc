@@ -160,8 +160,8 @@ TEST_F(CtlTest, AListHasTheItemsOfAllPages) {
 class CtlCommandTest : public CtlTest {
  protected:
   std::string run(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), {"ctl", "--address", "127.0.0.1:" + std::to_string(server_->port()), "--token",
-                                         std::string(kToken)});
+    arguments.insert(arguments.begin(), {"ctl", "--address", "127.0.0.1:" + std::to_string(server_->port())});
+    ::setenv("TOLLGATE_ADMIN_TOKEN", kToken, 1);
     std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
     CLI::App root;
     Ctl ctl(root);
