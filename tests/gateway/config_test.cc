@@ -165,6 +165,11 @@ TEST_F(ConfigTest, RulesBetweenKeysAreFaultsOfTheKeysLine) {
               ElementsAre(HasSubstr("upstreams.eject_ms_max: must be at least")));
 }
 
+TEST_F(ConfigTest, ControlCharactersAreRefusedBeforeTheParserSeesThem) {
+  using namespace std::string_literals;
+  EXPECT_THAT(faults("workers: 1\n,\0\0\0\0\0\0\0"s), ElementsAre(HasSubstr("2: there is a control character")));
+}
+
 TEST_F(ConfigTest, AValueIsWrittenSoThatItReadsTheSame) {
   for (const std::string text :
        {"a", "-", "--- x", "null", "a: b", "a #b", "a\"b\\c", "x, y]", "*a", "\xc3\xa4", "a:"}) {
