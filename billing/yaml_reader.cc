@@ -5,12 +5,18 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/yaml_text.h"
+
 namespace tollgate::billing {
 namespace {
 constexpr std::int64_t kPriceMaxMicroYuan = 1'000'000'000'000;  // so that price x 10,000 QPS x 366 days fits int64
 }  // namespace
 
 YAML::Node YamlReader::load(std::string_view text) {
+  if (const auto line = line_of_control(text)) {
+    faults_.push_back({*line, "not valid YAML: " + std::string(kControlInYaml)});
+    return YAML::Node(YAML::NodeType::Undefined);
+  }
   try {
     return YAML::Load(std::string(text));
   } catch (const YAML::Exception& error) {

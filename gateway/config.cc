@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 
+#include "base/yaml_text.h"
 #include "gateway/config_keys.h"
 
 namespace tollgate::gateway {
@@ -24,6 +25,10 @@ class FileReader {
   void read() {
     const auto text = read_text();
     if (!text) return;
+    if (const auto line = line_of_control(*text)) {
+      loaded_.faults.push_back({fmt::format("{}:{}", path_, *line), std::string(kControlInYaml)});
+      return;
+    }
     try {
       const auto documents = YAML::LoadAll(*text);
       if (documents.size() > 1) fault(documents[1].Mark(), "a configuration is one YAML document, not several");

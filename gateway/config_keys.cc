@@ -233,15 +233,42 @@ std::optional<std::string> set_config_list(Config& config, const ConfigKey& key,
   return std::nullopt;
 }
 
+namespace {
+// Plain where YAML cannot take it for anything else, in quotes otherwise.
+std::string yaml_text(const std::string& text) {
+  const auto is_plain_char = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("._/:-").find(c) != std::string_view::npos;
+  };
+  const bool is_plain = !text.empty() && std::all_of(text.begin(), text.end(), is_plain_char) && text[0] != '-' &&
+                        text[0] != ':' && text.back() != ':' && text != "---" && text != "..." && text != "null" &&
+                        text != "Null" && text != "NULL";
+  if (is_plain) return text;
+  std::string quoted = "\"";
+  for (char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      quoted += {'\\', c};
+    } else if (byte < 0x20 || byte == 0x7f) {
+      quoted += fmt::format("\\x{:02x}", byte);
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + '"';
+}
+}  // namespace
+
 std::string config_value(const Config& config, const ConfigKey& key) {
   Config copy = config;  // the accessors give a member to write to
   if (const auto* number = std::get_if<WholeNumber>(&key.kind)) return std::to_string(number->member(copy));
   if (const auto* flag = std::get_if<YesOrNo>(&key.kind)) return flag->member(copy) ? "true" : "false";
   if (const auto* list = std::get_if<TextList>(&key.kind)) {
-    return fmt::format("[{}]", fmt::join(list->member(copy), ", "));
+    std::vector<std::string> items;
+    for (const auto& item : list->member(copy)) items.push_back(yaml_text(item));
+    return fmt::format("[{}]", fmt::join(items, ", "));
   }
-  const auto& text = std::get<Text>(key.kind).member(copy);
-  return text.empty() || text == "-" ? fmt::format("\"{}\"", text) : text;
+  return yaml_text(std::get<Text>(key.kind).member(copy));
 }
 
 std::vector<std::pair<std::string_view, std::string>> config_conflicts(const Config& config) {

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/ids.h"
+#include "base/yaml_text.h"
 #include "gateway/ctl_apply.h"
 #include "gateway/json_reader.h"
 
@@ -158,6 +159,8 @@ Environment process_environment() {
 }
 
 Result<json::value> read_yaml(std::string_view yaml, std::string_view source, const Environment& environment) {
+  if (const auto line = line_of_control(yaml))
+    return invalid({}, fmt::format("{}:{}: {}", source, *line, kControlInYaml));
   try {
     YamlToJson converter(source, environment);
     auto value = converter.convert(YAML::Load(std::string(yaml)));

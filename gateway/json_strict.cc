@@ -5,6 +5,7 @@
 #include <boost/json/value_stack.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <unordered_set>
 
 #include "gateway/json_reader.h"
@@ -72,7 +73,8 @@ class StrictHandler {
     values.push_uint64(number);
     return next();
   }
-  bool on_double(double number, View, error_code&) {  // kept so that the reader can name the type it wants
+  bool on_double(double number, View, error_code& ec) {  // kept so that the reader can name the type it wants
+    if (!std::isfinite(number)) return refuse(ec, "is a number beyond all bounds", path());
     values.push_double(number);
     return next();
   }

@@ -165,5 +165,25 @@ TEST_F(ConfigTest, RulesBetweenKeysAreFaultsOfTheKeysLine) {
               ElementsAre(HasSubstr("upstreams.eject_ms_max: must be at least")));
 }
 
+TEST_F(ConfigTest, ControlCharactersAreRefusedBeforeTheParserSeesThem) {
+  using namespace std::string_literals;
+  EXPECT_THAT(faults("workers: 1\n,\0\0\0\0\0\0\0"s), ElementsAre(HasSubstr("2: there is a control character")));
+}
+
+TEST_F(ConfigTest, AValueIsWrittenSoThatItReadsTheSame) {
+  for (const std::string text :
+       {"a", "-", "--- x", "null", "a: b", "a #b", "a\"b\\c", "x, y]", "*a", "\xc3\xa4", "a:"}) {
+    Config config;
+    config.data_dir = text;
+    config.billing.plans = {text, "\x01\t"};
+    const auto written = [&](std::string_view key) { return config_value(config, *find_config_key(key)); };
+    const auto loaded =
+        load("data_dir: " + written("data_dir") + "\nbilling:\n  plans: " + written("billing.plans") + "\n", {});
+    EXPECT_THAT(loaded.faults, IsEmpty()) << text;
+    EXPECT_EQ(loaded.config.data_dir, text);
+    EXPECT_EQ(loaded.config.billing.plans, config.billing.plans);
+  }
+}
+
 }  // namespace
 }  // namespace tollgate::gateway

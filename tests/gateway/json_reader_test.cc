@@ -149,5 +149,11 @@ TEST(ObjectReader, FaultsInsideArraysHaveTheirPath) {
             "totals[1].hour: must be a time like 2021-08-20T00:00:00+08:00");
 }
 
+TEST(ParseJson, ANumberThatNoDoubleHoldsIsRefused) {
+  const auto parsed = parse_json(R"({"a":[1e308,-1e400]})");
+  ASSERT_TRUE(parsed.has_error());
+  EXPECT_EQ(parsed.error().message, "a[1]: is a number beyond all bounds");
+}
+
 }  // namespace
 }  // namespace tollgate::gateway
