@@ -52,6 +52,7 @@ class Soak:
         self.checks = Checks(say)
         self.world = worlds.World(options.seed, say)
         self.until = Until()
+        self.parts = {}
 
     def run(self):
         world, rate = self.world, self.options.rate
@@ -69,7 +70,7 @@ class Soak:
             each.thread.join(60)
             self.checks.row(f"{each.thread.name} has ended", "", not each.thread.is_alive()) if each.thread.is_alive() else None
         self.say("load and faults have ended")
-        self.parts = {"calls": traffic.tallies(clients), "hostile": {each.name: traffic.tallies([each]) for each in attackers},
+        self.parts |= {"calls": traffic.tallies(clients), "hostile": {each.name: traffic.tallies([each]) for each in attackers},
                       "faults": trouble.log, "samples": watch.samples, "base_line": base}
         self.checks.row("the gateway lived", watch.failures, not watch.failures)
         self.checks.row("faults as expected", f"{len(trouble.log)}, of them wrong: {trouble.failures}", not trouble.failures)
@@ -218,7 +219,10 @@ def main(arguments, say=lambda text: print(text, flush=True)):
     soak = Soak(options, say)
     failed = True
     try:
-        soak.run()
+        try:
+            soak.run()
+        except Exception as error:  # the rows so far and the samples are worth more than a clean end
+            soak.checks.row("the soak ran to its end", f"{type(error).__name__}: {error}", False)
         failed = bool(soak.checks.failed)
         soak.checks.show()
     finally:

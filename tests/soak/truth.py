@@ -2,9 +2,8 @@
 the ledger. It makes no calls and has no opinion on faults: a byte of flags per call is all it keeps."""
 
 import json
-import threading
-
 import sys
+import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
@@ -154,6 +153,7 @@ class Truth:
         self.books = {}       # (account, service): Book
         self.violations = []  # what must never be seen in a record
         self.lines = 0
+        self.reading = threading.Lock()  # one reader at a time: guards what follows
         self.read_up_to = {}  # record path: bytes
 
     def add(self, book):
@@ -172,7 +172,7 @@ class Truth:
             record = open(path, "rb")
         except FileNotFoundError:
             return
-        with record:
+        with self.reading, record:
             record.seek(self.read_up_to.get(path, 0))
             for line in record:
                 if not line.endswith(b"\n"):
