@@ -60,7 +60,7 @@ TEST_F(ConfigTest, EachKeyOfTheFileHasItsPlace) {
 }
 
 TEST_F(ConfigTest, TheShippedFileSaysTheDefaults) {
-  const auto shipped = (std::filesystem::path(__FILE__).parent_path() / "../../conf/tollgate.yaml").string();
+  const auto shipped = (std::filesystem::path(TOLLGATE_ROOT) / "conf/tollgate.yaml").string();
   const auto loaded = load_config(shipped, {});
   EXPECT_THAT(loaded.faults, IsEmpty());
   EXPECT_EQ(values_of(loaded.config), values_of(Config{}));

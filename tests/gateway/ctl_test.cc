@@ -24,7 +24,7 @@ std::string read_text(const std::filesystem::path& path) {
   return text.str();
 }
 
-std::filesystem::path demo_file() { return std::filesystem::path(__FILE__).parent_path() / "../../conf/demo.yaml"; }
+std::filesystem::path demo_file() { return std::filesystem::path(TOLLGATE_ROOT) / "conf/demo.yaml"; }
 
 std::string fault_of(std::string_view yaml) {
   const auto file = parse_apply_file(yaml, "f.yaml", no_environment);

@@ -1,0 +1,243 @@
+"""`run.py MINUTES [--seed N] [--rate R] [--no-kill] [--out FILE]`: load, hostile clients and random faults for so long, then the
+comparison of the ledger with the upstreams' records and of what the process holds with its base line. Exit status 1 when
+a check does not hold; then the seed is said and the folder is kept."""
+
+import argparse
+import json
+import os
+import random
+import resource
+import sys
+import time
+
+import world as worlds
+from battery import sanitized
+from trouble import Trouble
+from traffic import Until
+from watch import Watch, judge_memory, sample
+
+import hostile
+import traffic
+import wire
+from harness import REPOSITORY, eventually
+
+QUIET_S = 30          # in which everything must be given back after the last client has gone
+DESCRIPTORS_SLACK = 2  # a log or a journal that was opened since
+
+
+class Checks:
+    """The rows of the result: what, what was found, what must hold."""
+
+    def __init__(self, say):
+        self.say, self.rows = say, []
+
+    def row(self, what, found, holds, must=""):
+        self.rows.append({"check": what, "found": found, "must": must, "holds": bool(holds)})
+
+    @property
+    def failed(self):
+        return [row for row in self.rows if not row["holds"]]
+
+    def show(self):
+        self.say("")
+        for row in self.rows:
+            self.say(f"{'ok    ' if row['holds'] else 'FAILED'}  {row['check']:<46} {str(row['found'])[:300]}"
+                     f"{'   (' + row['must'] + ')' if row['must'] else ''}")
+
+
+class Soak:
+    def __init__(self, options, say):
+        self.options, self.say = options, say
+        self.seconds = options.minutes * 60
+        self.checks = Checks(say)
+        self.world = worlds.World(options.seed, say)
+        self.until = Until()
+        self.parts = {}
+
+    def run(self):
+        world, rate = self.world, self.options.rate
+        books = world.make()
+        eventually(lambda: sample(world)["upstream_idle"] == 0 and sample(world)["client_connections"] == 0, "the base line", 30)
+        base = sample(world)
+        self.say(f"seed {world.seed}, {self.seconds:.0f} s, {rate} calls/s, {len(world.truth.books)} subscriptions, {world.kept}")
+        clients = traffic.start(world, self.until, rate, books)
+        attackers = hostile.start(world, self.until, min(1.0, rate / 300))
+        watch = Watch(world, self.until, min(2.0, self.seconds / 60))
+        trouble = Trouble(world, self.until, self.seconds, max(0.7, min(4.0, self.seconds / 60)), not self.options.no_kill)
+        self.until.event.wait(self.seconds)
+        self.until.event.set()
+        for each in [watch, trouble, *clients, *attackers]:
+            each.thread.join(60)
+            self.checks.row(f"{each.thread.name} has ended", "", not each.thread.is_alive()) if each.thread.is_alive() else None
+        self.say("load and faults have ended")
+        self.parts |= {"calls": traffic.tallies(clients), "hostile": {each.name: traffic.tallies([each]) for each in attackers},
+                      "faults": trouble.log, "samples": watch.samples, "base_line": base}
+        self.checks.row("the gateway lived", watch.failures, not watch.failures)
+        self.checks.row("faults as expected", f"{len(trouble.log)}, of them wrong: {trouble.failures}", not trouble.failures)
+        if trouble.recoveries:
+            self.checks.row("answers after a restart", f"{len(trouble.recoveries)} restarts, {world.kills} of them kill -9, at most "
+                            f"{max(trouble.recoveries):.2f} s", True)
+        if world.gateway.alive():
+            self.judge(base, watch)
+
+    def judge(self, base, watch):
+        self.quiet(base)
+        self.ledger("ledger == upstreams")
+        self.settle_all()
+        self.base_line(base)
+        self.memory(watch)
+        before = self.totals()
+        if not self.options.no_kill:
+            self.world.kills += 1
+            self.world.gateway.kill9()
+            self.world.start_gateway()
+            self.checks.row("the ledger after one more kill -9", "the same", self.totals() == before)
+        self.last_calls()
+        code = self.end()
+        self.checks.row("SIGTERM ends it", f"status {code}", code == 0)
+        bad = [line for line in self.world.gateway.stderr().splitlines()
+               if any(word in line for word in ("Sanitizer", "runtime error", "CHECK", "terminate called"))]
+        self.checks.row("no report of a sanitizer or a broken invariant", bad, not bad)
+
+    def end(self):
+        self.world.gateway.signal(15)
+        return self.world.gateway.wait_stopped()
+
+    # -- everything is given back
+    def quiet(self, base):
+        world, begun = self.world, time.monotonic()
+
+        def given_back():
+            now = sample(world)
+            held = [now[name] for name in ("in_flight", "client_connections", "upstream_active")]
+            return held == [0, 0, 0] and all(each.stats()["in_flight"] == 0 for each in world.upstreams)
+        try:
+            eventually(given_back, lambda: f"given back: {sample(world)}", QUIET_S, 0.1)
+            after = f"after {time.monotonic() - begun:.1f} s"
+        except AssertionError as error:
+            after = str(error)
+        now = sample(world)
+        leaked = [(book.account, book.service) for book in world.truth.books.values() if not book.account.startswith("passing")
+                  and world.admin.subscription(book.account, book.service)["in_flight"] != 0]
+        self.checks.row("permits: in_flight of all services", now["in_flight"], now["in_flight"] == 0, f"0 within {QUIET_S} s, {after}")
+        self.checks.row("permits: in_flight of all subscriptions", leaked, not leaked, "none above 0")
+        self.checks.row("client connections", now["client_connections"], now["client_connections"] == 0, "0")
+        self.checks.row("calls at the upstreams", [each.stats()["in_flight"] for each in world.upstreams], after.startswith("after"))
+        self.checks.row("ledger imbalance", now["ledger_imbalance"], now["ledger_imbalance"] == 0, "0")
+        self.checks.row("metric series", f"{base['series']} before, {now['series']} now", now["series"] <= base["series"] * 3 + 500,
+                        "not of paths or keys")
+
+    def base_line(self, base):
+        world = self.world
+
+        def there():
+            now = sample(world)
+            return now["upstream_idle"] == 0 and now["descriptors"] <= base["descriptors"] + DESCRIPTORS_SLACK
+        try:
+            eventually(there, "", QUIET_S, 0.2)
+        except AssertionError:
+            pass
+        now = sample(world)
+        self.checks.row("descriptors", f"{now['descriptors']}, idle upstream connections {now['upstream_idle']}",
+                        now["descriptors"] <= base["descriptors"] + DESCRIPTORS_SLACK, f"base line {base['descriptors']}")
+        self.checks.row("threads", now["threads"], now["threads"] == base["threads"], f"base line {base['threads']}")
+        self.checks.row("journal slots in use", now["slots_used"], now["slots_used"] <= 2 * len(world.truth.books),
+                        "at most one per worker and subscription")
+        self.checks.row("journal slots damaged", now["slots_damaged"], now["slots_damaged"] == 0, "0")
+
+    def memory(self, watch):
+        rows = judge_memory(watch.samples)
+        self.parts["flatness"] = rows
+        checked = not sanitized()
+        for row in rows:
+            found = f"{row['second_quarter']:.0f} -> {row['last_quarter']:.0f}, {row['per_minute']} a minute"
+            self.checks.row(f"flat over {row['seconds']} s: {row['what']}", found, row["flat"] or not checked,
+                            "last quarter's median within 5 % and a slack of the second's" if checked else "not judged: a sanitizer")
+        if not rows:
+            self.checks.row("flat memory", "no life was long enough to judge", True)
+
+    # -- the books
+    def totals(self):
+        return {name: book.ledger(self.world.admin) for name, book in self.world.truth.books.items()}
+
+    def ledger(self, what):
+        world = self.world
+        world.read_records()
+        truth, exact = world.truth, world.kills == 0
+        rows, faults = [], []
+        for book in truth.books.values():
+            row, wrong = book.compare(book.ledger(world.admin), exact)
+            rows.append(row)
+            faults += wrong
+        self.parts["books"] = rows
+        calls = sum(row["calls"] for row in rows)
+        unsure = sum(row["calls_bounds"][1] - row["calls_bounds"][0] for row in rows)
+        unsure_good = sum(row["succeeded_bounds"][1] - row["succeeded_bounds"][0] for row in rows)
+        self.checks.row(what, f"{calls} calls, {sum(row['succeeded'] for row in rows)} succeeded, {sum(row['points'] for row in rows)} "
+                        f"points, {len(rows)} subscriptions; {faults[:20]}", not faults,
+                        f"undetermined by fault or leaving client: {unsure} calls, outcome of {unsure_good}")
+        self.checks.row("nothing of a refused request upstream", truth.violations[:10], not truth.violations, f"{truth.lines} lines")
+        silent = [kind for kind in worlds.KINDS if not any(row["calls"] for row in rows if row["account"].startswith(kind))]
+        self.checks.row("every kind of account called", silent, not silent)
+
+    def settle_all(self):
+        world = self.world
+        world.next_hour()
+        world.next_hour()
+        eventually(lambda: sample(world)["settlement_lag_hours"] == 0, "settled", 60)
+        answer = world.admin.audit()
+        self.checks.row("audit", [each for each in answer["invariants"] if not each["ok"]], answer["ok"] is True)
+        now = sample(world)
+        self.checks.row("usage that the store has not", now["unacknowledged"], now["unacknowledged"] == 0, "0")
+
+    def last_calls(self):
+        """One normal call for an account of every service."""
+        world, statuses = self.world, {}
+        for service in worlds.SERVICES:
+            book = world.truth.books[f"free-{service}", service]
+            number = book.begin()
+            response = wire.call(world.port, f"{book.path}?n={number}", book.keys[0])
+            book.told(number, response)
+            statuses[service] = response.status
+        self.checks.row("a normal call of each service", statuses, set(statuses.values()) == {200})
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("minutes", type=float)
+    parser.add_argument("--seed", type=int, default=random.randrange(2 ** 32))
+    parser.add_argument("--rate", type=float, help="calls a second of the ordinary clients, at most (300; 60 under a sanitizer)")
+    parser.add_argument("--no-kill", action="store_true", help="the gateway is not ended: then usage is exact to the call")
+    parser.add_argument("--out", default=str(REPOSITORY / "build/soak/result.json"))
+    options = parser.parse_args(arguments)
+    options.rate = options.rate or (60.0 if sanitized() else 300.0)
+    return options
+
+
+def main(arguments, say=lambda text: print(text, flush=True)):
+    options = parse(arguments)
+    soak = Soak(options, say)
+    failed = True
+    try:
+        try:
+            soak.run()
+        except Exception as error:  # the rows so far and the samples are worth more than a clean end
+            soak.checks.row("the soak ran to its end", f"{type(error).__name__}: {error}", False)
+        failed = bool(soak.checks.failed)
+        soak.checks.show()
+    finally:
+        soak.until.event.set()
+        soak.world.close(keep=failed)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    result = {"seed": options.seed, "minutes": options.minutes, "rate": options.rate, "kills": soak.world.kills,
+              "lives": soak.world.lives, "held": not failed, "checks": soak.checks.rows, "load_cpu_s": usage.ru_utime + usage.ru_stime,
+              **soak.parts}
+    os.makedirs(os.path.dirname(options.out), exist_ok=True)
+    with open(options.out, "w", encoding="utf-8") as out:
+        json.dump(result, out, indent=1)
+    say(f"\n{'FAILED' if failed else 'held'}: seed {options.seed}; {options.out}" + (f"; kept {soak.world.kept}" if failed else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
