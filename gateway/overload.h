@@ -11,8 +11,10 @@ class Overload {
  public:
   // Once per tick. `max_ms` 0: never overloaded.
   void observe(std::int64_t lag_ns, std::int64_t max_ms) noexcept {
-    lag_ns_ += (std::max<std::int64_t>(lag_ns, 0) - lag_ns_) / kWeight;
     const std::int64_t max_ns = max_ms * 1'000'000;
+    // One late tick, however late, says that the machine stood still, not that there is too much to do.
+    if (max_ms > 0) lag_ns = std::min(lag_ns, 2 * lag_ns_ + max_ns);
+    lag_ns_ += (std::max<std::int64_t>(lag_ns, 0) - lag_ns_) / kWeight;
     refuses_free_ = is_over(refuses_free_, max_ns);
     refuses_paid_ = is_over(refuses_paid_, max_ns * kPaidFactor);
   }
@@ -22,7 +24,7 @@ class Overload {
   [[nodiscard]] bool refuses(bool paid) const noexcept { return paid ? refuses_paid_ : refuses_free_; }
 
  private:
-  static constexpr std::int64_t kWeight = 4;  // of the last lag: a quarter, so that one late tick refuses nobody
+  static constexpr std::int64_t kWeight = 4;  // of the last lag: a quarter, so that it takes four late ticks in a row
   static constexpr std::int64_t kPaidFactor = 4;
 
   // Entered above the bound, left below half of it.

@@ -114,8 +114,19 @@ TEST(Pace, WithoutALeastPaceOnlySilenceCounts) {
 
 TEST(Overload, OneLateTickRefusesNobody) {
   Overload overload;
-  overload.observe(300 * kMs, 100);
+  overload.observe(3'600 * kSecond, 100);  // the machine was suspended
   EXPECT_FALSE(overload.refuses(false));
+  overload.observe(0, 100);
+  EXPECT_FALSE(overload.refuses(false));
+}
+
+TEST(Overload, FourLateTicksInARowRefuseFreeCalls) {
+  Overload overload;
+  for (int i = 0; i < 3; ++i) overload.observe(10 * kSecond, 100);
+  EXPECT_FALSE(overload.refuses(false));
+  overload.observe(10 * kSecond, 100);
+  EXPECT_TRUE(overload.refuses(false));
+  EXPECT_FALSE(overload.refuses(true));
 }
 
 TEST(Overload, FreeCallsGoFirstThenPaidOnesAndAllComeBack) {
