@@ -42,7 +42,7 @@ std::int64_t connections_by_descriptors(std::int64_t wanted) {
   const auto descriptors = static_cast<std::int64_t>(std::min<rlim_t>(limit.rlim_cur, 1U << 30U));
   const std::int64_t room = std::max<std::int64_t>((descriptors - kOwn) / 2, 1);
   if (room < wanted) {
-    spdlog::warn("{} descriptors allow {} client connections, not the {} of limits.connections_max", descriptors, room,
+    spdlog::info("{} descriptors allow {} client connections, not the {} of limits.connections_max", descriptors, room,
                  wanted);
   }
   return room;

@@ -9,6 +9,8 @@
 namespace tollgate::gateway {
 
 class Pace {
+  __extension__ using Wide = __int128;  // products of bytes and nanoseconds
+
  public:
   // `bytes_per_s` 0: any pace will do.
   Pace(std::int64_t bytes_per_s, std::int64_t grace_ms) noexcept
@@ -18,8 +20,8 @@ class Pace {
   // for us or for the upstream is never told here.
   void waited(std::int64_t ns, std::int64_t bytes) noexcept {
     if (bytes_per_s_ == 0) return;
-    const auto earned = static_cast<__int128>(bytes) * 1'000'000'000 / bytes_per_s_;
-    left_ns_ = static_cast<std::int64_t>(std::min<__int128>(grace_ns_, left_ns_ - ns + earned));
+    const auto earned = static_cast<Wide>(bytes) * 1'000'000'000 / bytes_per_s_;
+    left_ns_ = static_cast<std::int64_t>(std::min<Wide>(grace_ns_, left_ns_ - ns + earned));
   }
 
   // How long the next wait may take; at most 0: the client is too slow.

@@ -68,7 +68,8 @@ void Http_ParseAndWriteResponseHead(benchmark::State& state) {
   for (auto _ : state) {
     out.clear();
     benchmark::DoNotOptimize(head.parse(text, false, kLimits));
-    write_response_head(out, head, {"0123456789abcdef-42", BodyKind::length, true, nullptr});
+    write_response_head(out, head,
+                        {"0123456789abcdef-42", BodyKind::length, true, nullptr, "Mon, 23 Nov 2026 13:00:00 GMT"});
     benchmark::DoNotOptimize(out.data());
   }
 }

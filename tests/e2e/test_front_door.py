@@ -125,7 +125,8 @@ class Trouble(GatewayTest):
         folder = tempfile.mkdtemp(prefix="tollgate-e2e-log-")
         cls.addClassCleanup(shutil.rmtree, folder)
         cls.log = os.path.join(folder, "access.log")
-        cls.sets = {"log.access_log": cls.log, "log.access_log_queue_bytes": 1 << 22}
+        cls.sets = {"log.access_log": cls.log, "log.access_log_queue_bytes": 1 << 22,
+                    "limits.key_failures_per_address_max": 0, "log.access_log_refusals_per_s_max": 0}
         super().setUpClass()
 
     def lines(self):
