@@ -307,8 +307,8 @@ class AdminServer::Listener {
 
 AdminServer::AdminServer(AdminOptions options, BillingThread& billing, billing::Core& core, Traffic& traffic,
                          const Clock& clock, ManualClock* manual_clock) {
-  AdminContext context{core, traffic, clock, manual_clock, options.run_due, options.changed, options.audited,
-                       options.wrong_token};
+  AdminContext context{
+      core, traffic, clock, manual_clock, options.run_due, options.changed, options.audited, options.wrong_token};
   listener_ = std::make_unique<Listener>(std::move(options), std::move(context), billing);
 }
 

@@ -89,9 +89,20 @@ void Serve::reload() {
     return;
   }
   Config& fresh = loaded.config;
+  std::shared_ptr<const TlsContexts> contexts;
+  if (serves_tls_ && !fresh.tls.listen.empty()) {
+    auto read = TlsContexts::load(fresh.tls);
+    if (!read) {
+      spdlog::error("{}; the configuration is unchanged", read.error().message);
+      reloads_bad_.fetch_add(1, std::memory_order_relaxed);
+      return;
+    }
+    contexts = *std::move(read);
+  }
   const bool fixed_changed =
-      fresh.listen != config_->listen || fresh.admin_listen != config_->admin_listen ||
-      fresh.data_dir != config_->data_dir || fresh.gateway != config_->gateway || fresh.workers != config_->workers ||
+      fresh.listen != config_->listen || fresh.tls.listen != config_->tls.listen ||
+      fresh.admin_listen != config_->admin_listen || fresh.data_dir != config_->data_dir ||
+      fresh.gateway != config_->gateway || fresh.workers != config_->workers ||
       fresh.billing.clock != config_->billing.clock || fresh.billing.webhook_url != config_->billing.webhook_url ||
       fresh.journal.slots != config_->journal.slots || fresh.journal.slots_max != config_->journal.slots_max ||
       fresh.billing.catalog != config_->billing.catalog || fresh.billing.plans != config_->billing.plans ||
@@ -106,7 +117,10 @@ void Serve::reload() {
   collect_interval_ms_.store(config_->journal.collect_interval_ms, std::memory_order_relaxed);
   keeper_->set_bounds(keeper_bounds(config_->journal));
   for (auto& worker : workers_) {
-    worker->post([raw = worker.get(), config = config_] { raw->set_config(config); });
+    worker->post([raw = worker.get(), config = config_, contexts] {
+      raw->set_config(config);
+      if (contexts) raw->set_tls(contexts);
+    });
   }
   reloads_good_.fetch_add(1, std::memory_order_relaxed);
   spdlog::info("configuration reloaded");

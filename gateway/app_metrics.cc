@@ -31,6 +31,13 @@ void Serve::add_metrics() {
   counter("client_connections_refused_by_address_total",
           "Client connections closed at once: their address had limits.connections_per_address_max.",
           of_workers(&meter::WorkerCells::connections_refused_by_address));
+  constexpr const char* handshakes_help = "TLS handshakes of clients; resumed: by a session of an earlier connection.";
+  counter("tls_handshakes_total", handshakes_help, of_workers(&meter::WorkerCells::tls_handshakes),
+          {{"outcome", "full"}});
+  counter("tls_handshakes_total", handshakes_help, of_workers(&meter::WorkerCells::tls_handshakes_resumed),
+          {{"outcome", "resumed"}});
+  counter("tls_handshakes_total", handshakes_help, of_workers(&meter::WorkerCells::tls_handshakes_failed),
+          {{"outcome", "failed"}});
   counter("key_failures_total", "Requests with a key that is not valid.",
           of_workers(&meter::WorkerCells::key_failures));
   for (std::size_t i = 0; i < workers_.size(); ++i) {

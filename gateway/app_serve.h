@@ -50,6 +50,7 @@ class Serve final : public Traffic {
   Result<void> start_billing();  // on the billing thread: epoch, what the journal still holds, entitlements
   Result<void> take_over_journal();
   Result<void> deliver_usage(const meter::UsageReport& report);
+  Result<void> listen(Transport transport, const std::string& address);
   Result<void> start_workers();
   Result<void> start_admin();
   void add_metrics();
@@ -81,6 +82,7 @@ class Serve final : public Traffic {
   void publish_service(const std::string& id, const std::shared_ptr<const ServiceConfig>& service);
 
   const ConfigSource source_;
+  bool serves_tls_ = false;               // since the start; main thread only
   std::shared_ptr<const Config> config_;  // main thread only; workers hold their own
   asio::io_context main_{1};
   asio::signal_set signals_{main_};

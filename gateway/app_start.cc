@@ -151,9 +151,9 @@ Result<void> Serve::start_billing() {
   });
 }
 
-Result<void> Serve::start_workers() {
-  auto endpoint = parse_listen_address(config_->listen);
-  if (!endpoint) return start_fault("not an IP address and port: " + config_->listen);
+Result<void> Serve::listen(Transport transport, const std::string& address) {
+  auto endpoint = parse_listen_address(address);
+  if (!endpoint) return start_fault("not an IP address and port: " + address);
   // The workers share the address by SO_REUSEPORT, and so would another process of ours: ask for it alone first.
   if (endpoint->port() != 0) {
     Acceptor alone(main_.get_executor());
@@ -162,16 +162,29 @@ Result<void> Serve::start_workers() {
     if (!error) alone.set_option(asio::socket_base::reuse_address(true), error);
     if (!error) alone.bind(*endpoint, error);
     if (!error) alone.listen(1, error);
-    if (error) return start_fault("cannot listen on " + config_->listen + ": " + error.message());
+    if (error) return start_fault("cannot listen on " + address + ": " + error.message());
   }
   for (auto& worker : workers_) {
-    if (const auto error = worker->listen(*endpoint)) {
-      return start_fault("cannot listen on " + config_->listen + ": " + error.message());
+    if (const auto error = worker->listen(transport, *endpoint)) {
+      return start_fault("cannot listen on " + address + ": " + error.message());
     }
-    endpoint->port(worker->port());  // port 0: the first one's choice is for all
+    endpoint->port(worker->port(transport));  // port 0: the first one's choice is for all
   }
+  spdlog::info("serving{} on {}:{} with {} workers", transport == Transport::tls ? " TLS" : "",
+               endpoint->address().to_string(), endpoint->port(), workers_.size());
+  return {};
+}
+
+Result<void> Serve::start_workers() {
+  if (!config_->tls.listen.empty()) {
+    auto contexts = TlsContexts::load(config_->tls);
+    if (!contexts) return contexts.error();
+    serves_tls_ = true;
+    for (auto& worker : workers_) worker->set_tls(*contexts);
+    if (auto r = listen(Transport::tls, config_->tls.listen); !r) return r;
+  }
+  if (auto r = listen(Transport::plain, config_->listen); !r) return r;
   for (auto& worker : workers_) worker->start();
-  spdlog::info("serving on {}:{} with {} workers", endpoint->address().to_string(), endpoint->port(), workers_.size());
   return {};
 }
 

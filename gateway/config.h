@@ -26,6 +26,15 @@ struct LimitsConfig {
   std::int64_t overload_lag_ms = 100;                    // lag of an event loop that sheds free calls; 0: never
 };
 
+struct TlsConfig {                        // of clients; all of it is read again at a reload, but `listen`
+  std::string listen;                     // IP address and port; empty: no TLS
+  std::vector<std::string> certificates;  // PEM files: certificate and chain; by a client's server name, else the first
+  std::vector<std::string> private_keys;  // PEM files, one for each certificate in its order
+  std::string min_version = "1.2";        // 1.2 | 1.3
+  std::string client_certificates = "none";  // none | optional | required
+  std::string client_ca_file;                // PEM file of those who sign clients' certificates
+};
+
 struct TimeoutsConfig {                           // milliseconds; 1 to 86,400,000
   std::int64_t head_ms = 10'000;                  // from a request's first byte to the end of its head
   std::int64_t idle_ms = 75'000;                  // keep-alive: between an answer and the next request
@@ -84,6 +93,7 @@ struct Config {
   std::string gateway = "gw-1";  // this gateway's name in usage reports; an id as in api.md
   std::int64_t workers = 0;      // event loops of the data path; 0: one per core; at most 256
   bool trust_forwarded = false;  // extend a client's X-Forwarded-* (true) or replace them (false)
+  TlsConfig tls;
   LimitsConfig limits;
   TimeoutsConfig timeouts;
   UpstreamsConfig upstreams;

@@ -52,6 +52,7 @@ WholeNumber timeout() {
 }
 
 using C = Config;
+using S = TlsConfig;
 using L = LimitsConfig;
 using T = TimeoutsConfig;
 using U = UpstreamsConfig;
@@ -76,6 +77,19 @@ const std::vector<ConfigKey> kKeys = {
     {"workers", whole<&C::workers>(0, 256), "Event loops of the data path. 0: one per core."},
     {"trust_forwarded", yes_or_no<&C::trust_forwarded>(),
      "true: extend a client's X-Forwarded-* (behind a proxy of yours). false: replace them."},
+
+    {"tls.listen", text<&C::tls, &S::listen>(TextForm::listen_address_or_none),
+     "Where clients call through TLS: IP address and port. Empty: nowhere."},
+    {"tls.certificates", list<&C::tls, &S::certificates>(),
+     "PEM files, each a certificate and its chain. A client gets that of the name it asks for, else the first."},
+    {"tls.private_keys", list<&C::tls, &S::private_keys>(),
+     "PEM files: the private key of each certificate, in the same order. Not for others to read."},
+    {"tls.min_version", text<&C::tls, &S::min_version>(TextForm::choice, {"1.2", "1.3"}), "1.2 or 1.3."},
+    {"tls.client_certificates",
+     text<&C::tls, &S::client_certificates>(TextForm::choice, {"none", "optional", "required"}),
+     "Whether clients are asked for certificates: none, optional (one that is shown must be good) or required."},
+    {"tls.client_ca_file", text<&C::tls, &S::client_ca_file>(),
+     "PEM file with the certificates of those who sign clients' certificates."},
 
     {"limits.head_bytes_max", whole<&C::limits, &L::head_bytes_max>(kKiB, kMiB),
      "Bytes of a request's or response's head. Beyond: 431."},
@@ -180,6 +194,9 @@ std::optional<std::string> wrong_with_text(const Text& kind, const std::string& 
     case TextForm::choice:
       if (std::find(kind.choices.begin(), kind.choices.end(), text) != kind.choices.end()) return std::nullopt;
       return fmt::format("must be one of: {}, not '{}'", fmt::join(kind.choices, ", "), text);
+    case TextForm::listen_address_or_none:
+      if (text.empty()) return std::nullopt;
+      [[fallthrough]];
     case TextForm::listen_address:
       if (parse_listen_address(text)) return std::nullopt;
       return fmt::format("must be an IP address and a port, like 0.0.0.0:8080 or [::]:8080, not '{}'", text);
@@ -275,6 +292,16 @@ std::vector<std::pair<std::string_view, std::string>> config_conflicts(const Con
   std::vector<std::pair<std::string_view, std::string>> conflicts;
   if (config.limits.target_bytes_max > config.limits.head_bytes_max) {
     conflicts.emplace_back("limits.target_bytes_max", "must be at most limits.head_bytes_max");
+  }
+  const auto& tls = config.tls;
+  if (!tls.listen.empty() && tls.certificates.empty()) {
+    conflicts.emplace_back("tls.certificates", "must name a certificate when tls.listen is set");
+  }
+  if (tls.private_keys.size() != tls.certificates.size()) {
+    conflicts.emplace_back("tls.private_keys", "must name one key for each of tls.certificates");
+  }
+  if (tls.client_certificates != "none" && tls.client_ca_file.empty()) {
+    conflicts.emplace_back("tls.client_ca_file", "must be set when tls.client_certificates is not none");
   }
   if (config.upstreams.eject_ms_max < config.upstreams.eject_ms) {
     conflicts.emplace_back("upstreams.eject_ms_max", "must be at least upstreams.eject_ms");

@@ -23,7 +23,7 @@ struct WholeNumber {
 struct YesOrNo {
   bool& (*member)(Config&);
 };
-enum class TextForm { any, choice, listen_address, id, not_empty, webhook_url };  // the last may be empty
+enum class TextForm { any, choice, listen_address, id, not_empty, webhook_url, listen_address_or_none };
 struct Text {
   std::string& (*member)(Config&);
   TextForm form = TextForm::any;

@@ -56,7 +56,7 @@ void append_target(std::string& out, const Target& target) {
 
 // X-Forwarded-*, extended where the client's own are trusted, else replaced.
 void append_forwarded(std::string& out, const RequestHead& request, const ForwardedCall& call) {
-  std::string_view proto = "http";
+  std::string_view proto = call.is_tls ? "https" : "http";
   std::string_view host = request.host;
   out.append("X-Forwarded-For: ");
   if (call.trust_forwarded) {

@@ -17,6 +17,7 @@ struct ForwardedCall {
   std::string_view service;
   std::string_view request_id;
   std::string_view peer;         // the client's address, without port
+  bool is_tls = false;           // the client's connection
   bool trust_forwarded = false;  // extend the client's X-Forwarded-* instead of replacing them
 };
 

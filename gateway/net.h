@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -18,7 +19,9 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstring>
 #include <initializer_list>
+#include <span>
 #include <string_view>
 
 namespace tollgate::gateway {
@@ -61,7 +64,20 @@ class Outgoing {
     return static_cast<std::size_t>(sent);
   }
 
- private:
+  // The next bytes in one piece: several small pieces are copied into `space`. Not empty. The same until advance().
+  [[nodiscard]] std::string_view gather(std::span<char> space) const noexcept {
+    const iovec& next = pieces_[first_];
+    if (first_ + 1 == count_ || next.iov_len >= space.size())
+      return {static_cast<const char*>(next.iov_base), next.iov_len};
+    std::size_t filled = 0;
+    for (std::size_t i = first_; i < count_ && filled < space.size(); ++i) {
+      const std::size_t taken = std::min(pieces_[i].iov_len, space.size() - filled);
+      std::memcpy(space.data() + filled, pieces_[i].iov_base, taken);
+      filled += taken;
+    }
+    return {space.data(), filled};
+  }
+
   void advance(std::size_t sent) noexcept {
     while (sent > 0) {
       iovec& piece = pieces_[first_];
@@ -73,6 +89,7 @@ class Outgoing {
     }
   }
 
+ private:
   std::array<iovec, 5> pieces_{};
   std::size_t first_ = 0;
   std::size_t count_ = 0;

@@ -16,6 +16,7 @@ constexpr std::size_t kUpstreamsMax = 64;
 constexpr std::size_t kFailureStatusesMax = 100;
 constexpr std::size_t kHostBytesMax = 253;
 constexpr std::size_t kPathPrefixBytesMax = 1024;
+constexpr std::size_t kCaBytesMax = 256 * 1024;
 
 const std::vector<std::string_view> kLimitBy = {"concurrency", "qps"};
 const std::vector<std::string_view> kErrorDialects = {"problem", "openai", "baidu"};
@@ -101,6 +102,17 @@ void read_route(ObjectReader& route, ServiceDefinition& definition) {
   definition.host = lower_case(*std::move(definition.host));
 }
 
+void read_tls(ObjectReader& tls, UpstreamTlsDefinition& definition) {
+  definition.verify = tls.optional_boolean("verify").value_or(true);
+  definition.ca = tls.optional_text("ca", kCaBytesMax);
+  definition.server_name = tls.optional_text("server_name", kHostBytesMax);
+  if (definition.server_name && !is_host_name(*definition.server_name) && !is_ipv6(*definition.server_name)) {
+    tls.refuse(tls.path_of("server_name"), "must be a host name or an IP address, without a port");
+  }
+  if (!definition.verify && definition.ca) tls.refuse(tls.path_of("ca"), "is not looked at when verify is false");
+  if (auto made = UpstreamTls::make(definition); !made) tls.refuse(tls.path_of("ca"), made.error().message);
+}
+
 void read_failure_statuses(ObjectReader& reader, ServiceDefinition& definition) {
   if (reader.has("failure_statuses")) definition.failure_statuses.clear();
   const auto read = [&](const json::value& item, const std::string& path) {
@@ -163,6 +175,9 @@ Result<ServiceDefinition> read_service_definition(const json::value& value) {
   if (definition.model.empty() && reader.has("model")) reader.refuse("model", "must not be empty");
   read_upstreams(reader, definition);
   reader.object("route", [&](ObjectReader& route) { read_route(route, definition); });
+  if (reader.has("tls")) {
+    reader.object("tls", [&](ObjectReader& tls) { read_tls(tls, definition.tls.emplace()); });
+  }
   definition.timeout_ms = reader.optional_integer("timeout_ms", 1, 86'400'000);
   definition.capacity = narrowed<std::int32_t>(reader.optional_integer("capacity", 1, 1'000'000));
   definition.paid_reserve_percent = static_cast<std::int32_t>(
@@ -192,6 +207,12 @@ std::string to_json(const ServiceDefinition& definition) {
   json::object& route = out["route"].emplace_object();
   route["path_prefix"] = definition.path_prefix;
   if (definition.host) route["host"] = *definition.host;
+  if (definition.tls) {
+    json::object& tls = out["tls"].emplace_object();
+    tls["verify"] = definition.tls->verify;
+    if (definition.tls->ca) tls["ca"] = *definition.tls->ca;
+    if (definition.tls->server_name) tls["server_name"] = *definition.tls->server_name;
+  }
   if (definition.timeout_ms) out["timeout_ms"] = *definition.timeout_ms;
   if (definition.capacity) out["capacity"] = *definition.capacity;
   out["paid_reserve_percent"] = definition.paid_reserve_percent;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/fault.h"
+#include "gateway/upstream_tls.h"
 
 namespace tollgate::gateway {
 
@@ -27,13 +28,14 @@ struct UpstreamAddress {
 std::optional<UpstreamAddress> parse_upstream_address(std::string_view text, bool port_zero_allowed = false);
 
 struct ServiceDefinition {
-  std::string model;                       // required
-  std::vector<UpstreamAddress> upstreams;  // required, 1 to 64
-  std::string path_prefix;                 // required: begins with '/', matches whole path segments
-  std::optional<std::string> host;         // lower case, without port; absent: any host
-  std::optional<std::int64_t> timeout_ms;  // longest silence of the upstream; 1 to 86,400,000
-  std::optional<std::int32_t> capacity;    // calls in flight the upstreams can take; 1 to 1,000,000
-  std::int32_t paid_reserve_percent = 10;  // share of `capacity` that free calls leave to paid ones; 0 to 100
+  std::string model;                         // required
+  std::vector<UpstreamAddress> upstreams;    // required, 1 to 64
+  std::string path_prefix;                   // required: begins with '/', matches whole path segments
+  std::optional<std::string> host;           // lower case, without port; absent: any host
+  std::optional<UpstreamTlsDefinition> tls;  // absent: the upstreams speak plain HTTP
+  std::optional<std::int64_t> timeout_ms;    // longest silence of the upstream; 1 to 86,400,000
+  std::optional<std::int32_t> capacity;      // calls in flight the upstreams can take; 1 to 1,000,000
+  std::int32_t paid_reserve_percent = 10;    // share of `capacity` that free calls leave to paid ones; 0 to 100
   LimitBy limit_by = LimitBy::concurrency;
   std::vector<std::string> failure_statuses = {"4xx", "5xx"};  // "503", "5xx"; statuses counted as failed
   ErrorDialect error_dialect = ErrorDialect::problem;

@@ -32,7 +32,7 @@ bool closes_connection(Reason reason) noexcept {
 }
 }  // namespace
 
-Session::Session(Worker& worker, Socket client, const asio::ip::address& peer)
+Session::Session(Worker& worker, Stream client, const asio::ip::address& peer)
     : worker_(worker), client_(std::move(client)), peer_(peer.to_string()), address_(client_address(peer)) {
   worker_.enlist(*this);
   worker_.cells().client_connections.add(1);
@@ -46,7 +46,8 @@ Session::~Session() {
 // The life of a connection: phases 2 to 8 of each call, one after the other.
 Task<void> Session::serve() {
   std::optional<Reason> fault;
-  while (true) {
+  const bool shaken = co_await shake_hands();
+  while (shaken) {
     const bool open = co_await read_head(fault);
     if (!open) break;
     Call call;
@@ -66,8 +67,24 @@ Task<void> Session::serve() {
     settle(call);
     if (!keep_open_) break;
   }
+  if (!shaken || close_abruptly_) co_return;
   // Nothing was answered when read_head() ended the loop; then there is nothing to wait for either.
-  if (!keep_open_ && answered_ && !close_abruptly_) co_await linger();
+  if (!keep_open_ && answered_) co_await linger();
+  if (client_.is_tls()) client_.shutdown_send();
+}
+
+// ---- phase 1, where it is TLS ----
+
+// As long for it as for a head: neither has cost us anything that we would want to wait for. False: close.
+Task<bool> Session::shake_hands() {
+  if (!client_.is_tls()) co_return true;
+  set_client_deadline(worker_.config().timeouts.head_ms);
+  const error_code error = co_await client_.handshake();
+  clear_client_deadline();
+  auto& cells = worker_.cells();
+  auto& ended_well = client_.tls()->is_resumed() ? cells.tls_handshakes_resumed : cells.tls_handshakes;
+  (error ? cells.tls_handshakes_failed : ended_well).add(1);
+  co_return !error;
 }
 
 // ---- phase 2: a whole, strict, bounded head ----
@@ -97,7 +114,7 @@ Task<bool> Session::read_head(std::optional<Reason>& fault) {
     make_room_for_head();
     idle_ = in_.empty();
     const auto space = in_.space();
-    const auto [error, got] = co_await client_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
+    const auto [error, got] = co_await client_.read_some(space);
     idle_ = false;
     if (error) {
       // A head that was begun and never ended deserves an answer; a connection that says nothing does not.
@@ -366,15 +383,14 @@ void Session::write_access_line(Call& call) {
 // A close with unread input makes the kernel send a reset, which can destroy the answer on its way. So: half-close,
 // then read and drop for a bounded time and amount (RFC 9112 9.6).
 Task<void> Session::linger() {
-  error_code ignored;
-  client_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  client_.shutdown_send();
   if (!in_.has_block()) in_.use(worker_.small_blocks());
   const std::int64_t until = steady_ns() + kLingerNs;
   while (steady_ns() < until) {
     set_client_deadline(kLingerSilenceMs);
     in_.clear();
     const auto space = in_.space();
-    const auto [error, got] = co_await client_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
+    const auto [error, got] = co_await client_.read_some(space);
     if (error || got == 0) break;
   }
   clear_client_deadline();

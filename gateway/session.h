@@ -18,6 +18,7 @@
 #include "gateway/net.h"
 #include "gateway/pace.h"
 #include "gateway/refusal.h"
+#include "gateway/stream.h"
 #include "gateway/upstream.h"
 #include "gateway/worker.h"
 #include "limiter/admission.h"
@@ -27,7 +28,7 @@ namespace tollgate::gateway {
 
 class Session final : public DeadlineWheel::Entry, public SessionLink {
  public:
-  Session(Worker& worker, Socket client, const asio::ip::address& peer);
+  Session(Worker& worker, Stream client, const asio::ip::address& peer);
   ~Session() override;
 
   Task<void> serve();
@@ -36,13 +37,14 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   [[nodiscard]] std::int64_t due_ns() const noexcept override;
   void on_due(std::int64_t now_ns) noexcept override;
   [[nodiscard]] bool waits_for_upstream_since(std::int64_t before_ns) const noexcept override;
-  [[nodiscard]] int client_socket() noexcept override { return client_.native_handle(); }
+  [[nodiscard]] int client_socket() noexcept override { return client_.socket().native_handle(); }
   void client_gone() noexcept override;
   void close_if_idle() noexcept override;
   void abandon() noexcept override;
 
  private:
   // session.cc: phases 2 to 5 and 8
+  Task<bool> shake_hands();
   Task<bool> read_head(std::optional<Reason>& fault);
   void skip_blank_line() noexcept;
   std::optional<Reason> parse_head(HeadScanner::Result scanned);
@@ -63,7 +65,8 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   // session_forward.cc: phase 6
   Task<void> proxy(Call& call);
   Task<bool> connect(Call& call, bool fresh);
-  Task<error_code> open_connection(UpstreamConnection& connection);
+  Task<error_code> open_connection(WorkerService& service, UpstreamConnection& connection);
+  Task<error_code> secure(WorkerService& service, UpstreamConnection& connection);
   Task<void> exchange(Call& call);
   Task<void> send_request(Call& call);
   [[nodiscard]] bool may_be_sent_twice(const Call& call) const noexcept;
@@ -96,7 +99,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   void clear_upstream_deadline() noexcept { upstream_due_ns_ = kNever; }
 
   Worker& worker_;
-  Socket client_;
+  Stream client_;
   const std::string peer_;
   const std::uint64_t address_;  // see client_address()
   std::string log_method_;       // copies for the access log, where one is kept

@@ -13,7 +13,7 @@ void Session::on_due(std::int64_t now_ns) noexcept {
   if (client_due_ns_ <= now_ns) {
     client_due_ns_ = kNever;
     client_expired_ = true;
-    client_.cancel(ignored);
+    client_.cancel();
   }
   if (upstream_due_ns_ <= now_ns) {
     upstream_due_ns_ = kNever;
@@ -35,7 +35,7 @@ void Session::client_gone() noexcept {
 
 void Session::close_if_idle() noexcept {
   error_code ignored;
-  if (idle_) client_.cancel(ignored);
+  if (idle_) client_.cancel();
 }
 
 void Session::abandon() noexcept {
@@ -43,7 +43,7 @@ void Session::abandon() noexcept {
   keep_open_ = false;
   if (call_ != nullptr) call_->cut = true;
   client_gone();
-  client_.cancel(ignored);
+  client_.cancel();
 }
 
 void Session::set_client_deadline(std::int64_t after_ms) noexcept {
@@ -61,7 +61,7 @@ Task<error_code> Session::read_body_bytes() {
   set_client_deadline(body_pace_.wait_ms(worker_.config().timeouts.body_ms));
   const std::int64_t since = worker_.coarse_now_ns();
   const auto space = in_.space();
-  const auto [error, got] = co_await client_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
+  const auto [error, got] = co_await client_.read_some(space);
   clear_client_deadline();
   body_pace_.waited(worker_.coarse_now_ns() - since, static_cast<std::int64_t>(got));
   if (!error) in_.append(got);
@@ -72,13 +72,13 @@ Task<error_code> Session::send_to_client(Outgoing& out) {
   error_code error;
   std::int64_t waited_ns = 0;
   while (!out.empty()) {
-    const auto sent = static_cast<std::int64_t>(out.send_some(client_.native_handle(), error));
+    const auto sent = static_cast<std::int64_t>(client_.send_some(out, error));
     if (sent > 0) answer_pace_.waited(std::exchange(waited_ns, 0), sent);
     if (out.empty() || !error) continue;
     if (!would_block(error)) co_return error;
     set_client_deadline(answer_pace_.wait_ms(worker_.config().timeouts.write_ms));
     const std::int64_t since = worker_.coarse_now_ns();
-    const auto [waited] = co_await client_.async_wait(Socket::wait_write, kAwait);
+    const auto [waited] = co_await client_.wait_to_send();
     clear_client_deadline();
     if (waited) co_return waited;
     waited_ns += worker_.coarse_now_ns() - since;
@@ -89,10 +89,10 @@ Task<error_code> Session::send_to_client(Outgoing& out) {
 Task<error_code> Session::send_to_upstream(Outgoing& out) {
   error_code error;
   while (!out.empty()) {
-    out.send_some(upstream_->socket.native_handle(), error);
+    upstream_->stream.send_some(out, error);
     if (out.empty() || !error) continue;
     if (!would_block(error)) co_return error;
-    const auto [waited] = co_await upstream_->socket.async_wait(Socket::wait_write, kAwait);
+    const auto [waited] = co_await upstream_->stream.wait_to_send();
     if (waited) co_return waited;
   }
   co_return error_code();

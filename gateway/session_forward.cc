@@ -76,7 +76,7 @@ Task<bool> Session::connect(Call& call, bool fresh) {
       upstream_ = std::make_unique<UpstreamConnection>(worker_.loop().get_executor());
       upstream_->upstream = &upstream;
       upstream_->index = index;
-      const error_code error = co_await open_connection(*upstream_);
+      const error_code error = co_await open_connection(service, *upstream_);
       if (error) {
         if (!call.client_failed) upstream_failed(upstream, worker_.config().upstreams, steady_ns());
         upstream_.reset();
@@ -94,15 +94,16 @@ Task<bool> Session::connect(Call& call, bool fresh) {
   co_return false;
 }
 
-Task<error_code> Session::open_connection(UpstreamConnection& connection) {
+Task<error_code> Session::open_connection(WorkerService& service, UpstreamConnection& connection) {
   const UpstreamAddress& where = connection.upstream->address;
   upstream_expired_ = false;
   set_upstream_deadline(worker_.config().timeouts.upstream_connect_ms);
+  Socket& socket = connection.stream.socket();
   error_code error;
   const auto literal = asio::ip::make_address(where.host, error);
   if (!error) {
     const asio::ip::tcp::endpoint endpoint(literal, where.port);
-    const auto [connected] = co_await connection.socket.async_connect(endpoint, kAwait);
+    const auto [connected] = co_await socket.async_connect(endpoint, kAwait);
     error = connected;
   } else {
     Resolver resolver(worker_.loop().get_executor());
@@ -111,17 +112,31 @@ Task<error_code> Session::open_connection(UpstreamConnection& connection) {
     resolver_ = nullptr;
     error = resolved;
     for (auto it = found.begin(); !resolved && it != found.end(); ++it) {
-      if (connection.socket.is_open()) connection.socket.close();
+      if (socket.is_open()) socket.close();
       const asio::ip::tcp::endpoint endpoint = it->endpoint();
-      const auto [connected] = co_await connection.socket.async_connect(endpoint, kAwait);
+      const auto [connected] = co_await socket.async_connect(endpoint, kAwait);
       error = connected;
       if (!error || upstream_expired_) break;
     }
   }
+  if (!error) socket.set_option(asio::ip::tcp::no_delay(true), error);
+  if (!error) socket.native_non_blocking(true, error);
+  if (!error && service.config->tls) error = co_await secure(service, connection);
   clear_upstream_deadline();
   if (upstream_expired_) error = asio::error::timed_out;
-  if (!error) connection.socket.set_option(asio::ip::tcp::no_delay(true), error);
-  if (!error) connection.socket.native_non_blocking(true, error);
+  co_return error;
+}
+
+// The handshake with an upstream, within the time for connecting. No byte of a call leaves before it is verified.
+Task<error_code> Session::secure(WorkerService& service, UpstreamConnection& connection) {
+  Stream& stream = connection.stream;
+  stream.secure(UpstreamTls::connect(service.config->tls, stream.socket().native_handle(),
+                                     connection.upstream->address.host, service.sessions[connection.index].get()));
+  const error_code error = co_await stream.handshake();
+  if (error && error != asio::error::operation_aborted) {
+    service.sessions[connection.index].reset();
+    worker_.tell_tls_failure(service.config->id, connection.upstream->host, stream.tls()->failure());
+  }
   co_return error;
 }
 
@@ -157,6 +172,7 @@ Task<void> Session::send_request(Call& call) {
   forwarded.service = call.service->config->id;
   forwarded.request_id = call.id();
   forwarded.peer = peer_;
+  forwarded.is_tls = client_.is_tls();
   forwarded.trust_forwarded = worker_.config().trust_forwarded;
   out_.clear();
   write_request_head(out_, request_, forwarded);
@@ -175,7 +191,7 @@ Task<void> Session::send_request(Call& call) {
   call.forward(steady_ns());
   call.nothing_sent = true;
   error_code error;
-  call.nothing_sent = out.send_some(upstream_->socket.native_handle(), error) == 0;
+  call.nothing_sent = upstream_->stream.send_some(out, error) == 0;
   if (!out.empty() && (!error || would_block(error))) {
     set_upstream_deadline(call.service->config->definition.timeout_ms.value_or(worker_.config().timeouts.upstream_ms));
     error = co_await send_to_upstream(out);
@@ -260,8 +276,7 @@ Task<bool> Session::read_body_piece(Call& call, std::string_view& piece) {
 }
 
 void Session::cancel_upstream() noexcept {
-  error_code ignored;
-  if (upstream_) upstream_->socket.cancel(ignored);
+  if (upstream_) upstream_->stream.cancel();
   if (resolver_ != nullptr) resolver_->cancel();
 }
 

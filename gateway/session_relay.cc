@@ -34,8 +34,7 @@ Task<void> Session::respond(Call& call) {
     // Answered (or broken) before the request's body had ended: the rest is not wanted and cannot be told from a
     // next request once we stop reading it, so this connection ends. A second try reads on where this one stopped.
     if (!call.retry) keep_open_ = false;
-    error_code ignored;
-    client_.cancel(ignored);
+    client_.cancel();
     cancel_upstream();
   }
 }
@@ -80,8 +79,7 @@ Task<bool> Session::read_upstream(Call& call) {
   }
   const auto space = up_.space();
   reading_upstream_ = true;
-  const auto [error, got] =
-      co_await upstream_->socket.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
+  const auto [error, got] = co_await upstream_->stream.read_some(space);
   reading_upstream_ = false;
   clear_upstream_deadline();
   up_.append(got);
@@ -167,7 +165,7 @@ Task<void> Session::relay(Call& call) {
   keep_open_ = false;
   if (!whole && !call.client_failed) {
     upstream_broke(call, upstream_expired_ ? Reason::upstream_timeout : Reason::upstream_failed);
-    if (framing == BodyKind::until_close) reset_on_close(client_);
+    if (framing == BodyKind::until_close) reset_on_close(client_.socket());
     close_abruptly_ = true;
   }
   call.upstream_done_ns = steady_ns();

@@ -2,21 +2,20 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+
 namespace tollgate::gateway {
 namespace {
 constexpr std::int32_t kDoublingsMax = 16;
-
-// One system call for each reuse, and worth it: a connection that the upstream has closed would cost a POST its
-// answer, and bytes that nobody asked for would become the answer to somebody else's call.
-bool is_open_and_silent(Socket& socket) noexcept {
-  char byte = 0;
-  const ssize_t got = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
-}
 }  // namespace
 
 ServiceConfig::ServiceConfig(std::string name, const ServiceDefinition& from, limiter::Service& limiting)
     : id(std::move(name)), definition(from), failure_statuses(from.failure_status_set()), limits(&limiting) {
+  if (from.tls) {
+    auto made = UpstreamTls::make(*from.tls);
+    TOLLGATE_CHECK(made.has_value());  // as it was when the definition was read
+    tls = *std::move(made);
+  }
   for (const auto& address : from.upstreams) upstreams.push_back(std::make_unique<Upstream>(address));
 }
 
@@ -71,13 +70,18 @@ std::unique_ptr<UpstreamConnection> WorkerService::take_idle(std::size_t upstrea
     auto connection = std::move(connections.back());
     connections.pop_back();
     cells.upstream_connections[1].add(-1);
-    if (is_open_and_silent(connection->socket)) return connection;
+    // One system call for each reuse, and worth it: a connection that the upstream has closed would cost a POST its
+    // answer, and bytes that nobody asked for would become the answer to somebody else's call.
+    if (connection->stream.is_open_and_silent()) return connection;
   }
   return nullptr;
 }
 
 void WorkerService::give_idle(std::unique_ptr<UpstreamConnection> connection, std::size_t idle_max,
                               std::int64_t now_ns) {
+  if (!connection->reused && connection->stream.is_tls()) {
+    sessions[connection->index] = connection->stream.tls()->session();
+  }
   auto& connections = idle[connection->index];
   if (connections.size() >= idle_max) return;
   connection->idle_since_ns = now_ns;
@@ -89,7 +93,7 @@ void WorkerService::give_idle(std::unique_ptr<UpstreamConnection> connection, st
 void WorkerService::sweep(std::int64_t now_ns, std::int64_t idle_ns) {
   for (auto& connections : idle) {
     const auto removed = std::erase_if(connections, [&](const auto& connection) {
-      return now_ns - connection->idle_since_ns > idle_ns || !is_open_and_silent(connection->socket);
+      return now_ns - connection->idle_since_ns > idle_ns || !connection->stream.is_open_and_silent();
     });
     cells.upstream_connections[1].add(-static_cast<std::int64_t>(removed));
   }

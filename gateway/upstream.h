@@ -14,6 +14,8 @@
 #include "gateway/config.h"
 #include "gateway/net.h"
 #include "gateway/service_definition.h"
+#include "gateway/stream.h"
+#include "gateway/upstream_tls.h"
 #include "limiter/directory.h"
 #include "meter/metrics.h"
 
@@ -38,6 +40,7 @@ struct ServiceConfig {
   std::bitset<600> failure_statuses;
   limiter::Service* limits;
   std::vector<std::unique_ptr<Upstream>> upstreams;
+  std::shared_ptr<const UpstreamTls> tls;  // nullptr: they speak plain HTTP
 };
 
 // The upstream to try now, or nullptr if all were `tried` (bit per index). Least in flight among those not
@@ -53,8 +56,8 @@ void upstream_failed(Upstream& upstream, const UpstreamsConfig& config, std::int
 void upstream_succeeded(Upstream& upstream) noexcept;
 
 struct UpstreamConnection {
-  explicit UpstreamConnection(const Executor& executor) : socket(executor) {}
-  Socket socket;
+  explicit UpstreamConnection(const Executor& executor) : stream(Socket(executor)) {}
+  Stream stream;
   Upstream* upstream = nullptr;
   std::size_t index = 0;  // of the upstream in its service
   std::int64_t idle_since_ns = 0;
@@ -64,7 +67,7 @@ struct UpstreamConnection {
 // One worker's side of a service. Counted by its calls, on that worker's thread only.
 struct WorkerService : boost::intrusive_ref_counter<WorkerService, boost::thread_unsafe_counter> {
   WorkerService(std::shared_ptr<const ServiceConfig> from, meter::ServiceCells& counted)
-      : config(std::move(from)), cells(counted), idle(config->upstreams.size()) {}
+      : config(std::move(from)), cells(counted), idle(config->upstreams.size()), sessions(config->upstreams.size()) {}
   ~WorkerService();
 
   // The most recently used idle connection that is still open, or nullptr.
@@ -77,6 +80,7 @@ struct WorkerService : boost::intrusive_ref_counter<WorkerService, boost::thread
   std::shared_ptr<const ServiceConfig> config;
   meter::ServiceCells& cells;
   std::vector<std::vector<std::unique_ptr<UpstreamConnection>>> idle;  // by upstream; last in, first out
+  std::vector<TlsSession> sessions;  // by upstream: the latest, for a new connection to resume
   std::size_t turn = 0;
 };
 using WorkerServicePtr = boost::intrusive_ptr<WorkerService>;

@@ -23,13 +23,6 @@ constexpr int kBacklog = 4096;
 constexpr std::uint64_t kSweepEveryTicks = 20;  // idle upstream connections: once a second
 constexpr auto kAcceptPause = std::chrono::milliseconds(50);
 
-// One connection's coroutine. The session lives in this frame and nowhere else.
-Task<void> run_session(Worker& worker, Socket client, asio::ip::address peer,
-                       [[maybe_unused]] AddressConnections::Place place) {
-  Session session(worker, std::move(client), std::move(peer));
-  co_await session.serve();
-}
-
 void log_end(const std::exception_ptr& failure, std::string_view what) {
   if (!failure) return;
   try {
@@ -55,23 +48,28 @@ Worker::Worker(std::size_t index, Plane& plane, std::shared_ptr<const Config> co
 
 Worker::~Worker() { join(); }
 
-error_code Worker::listen(const asio::ip::tcp::endpoint& endpoint) {
+error_code Worker::listen(Transport transport, const asio::ip::tcp::endpoint& endpoint) {
+  Acceptor& acceptor = acceptors_[static_cast<std::size_t>(transport)];
   error_code error;
-  acceptor_.open(endpoint.protocol(), error);
-  if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
-  if (!error) acceptor_.set_option(ReusePort(true), error);
-  if (!error) acceptor_.bind(endpoint, error);
-  if (!error) acceptor_.listen(kBacklog, error);
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
+  if (!error) acceptor.set_option(ReusePort(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(kBacklog, error);
   return error;
 }
 
-std::uint16_t Worker::port() const {
+std::uint16_t Worker::port(Transport transport) const {
   error_code ignored;
-  return acceptor_.local_endpoint(ignored).port();
+  return acceptors_[static_cast<std::size_t>(transport)].local_endpoint(ignored).port();
 }
 
 void Worker::start() {
-  asio::co_spawn(loop_, accept_loop(), [](const std::exception_ptr& failure) { log_end(failure, "the accept loop"); });
+  for (const Transport transport : {Transport::plain, Transport::tls}) {
+    if (!acceptors_[static_cast<std::size_t>(transport)].is_open()) continue;
+    asio::co_spawn(loop_, accept_loop(transport),
+                   [](const std::exception_ptr& failure) { log_end(failure, "the accept loop"); });
+  }
   asio::co_spawn(loop_, tick_loop(), [](const std::exception_ptr& failure) { log_end(failure, "the tick loop"); });
   thread_ = std::thread([this] {
     loop_.run();
@@ -94,11 +92,12 @@ void Worker::remove_service(const std::string& service) { routes_.remove(service
 
 std::uint64_t Worker::log_id(std::uint64_t number) const noexcept { return gateway::log_id(log_id_start_, number); }
 
-Task<void> Worker::accept_loop() {
+Task<void> Worker::accept_loop(Transport transport) {
+  Acceptor& acceptor = acceptors_[static_cast<std::size_t>(transport)];
   while (!draining_) {
     Socket client(loop_.get_executor());
     asio::ip::tcp::endpoint from;
-    const auto [error] = co_await acceptor_.async_accept(client, from, kAwait);
+    const auto [error] = co_await acceptor.async_accept(client, from, kAwait);
     if (error == asio::error::operation_aborted || error == asio::error::bad_descriptor) break;
     if (error) {
       // Out of descriptors or memory: waiting lets others finish; spinning would not.
@@ -113,9 +112,18 @@ Task<void> Worker::accept_loop() {
     client.set_option(asio::ip::tcp::no_delay(true), ignored);
     client.set_option(UnsentMax(kUnsentMax), ignored);
     client.native_non_blocking(true, ignored);
-    asio::co_spawn(loop_, run_session(*this, std::move(client), from.address(), std::move(*place)),
+    asio::co_spawn(loop_, run_session(std::move(client), from.address(), transport, std::move(*place)),
                    [](const std::exception_ptr& failure) { log_end(failure, "a session"); });
   }
+}
+
+// One connection's coroutine. The session lives in this frame and nowhere else.
+Task<void> Worker::run_session(Socket client, asio::ip::address peer, Transport transport,
+                               [[maybe_unused]] AddressConnections::Place place) {
+  Stream stream(std::move(client));
+  if (transport == Transport::tls) stream.secure(TlsContexts::accept(tls_, stream.socket().native_handle()));
+  Session session(*this, std::move(stream), peer);
+  co_await session.serve();
 }
 
 // Counts a new connection; nullopt: it is one too many and is to be closed.
@@ -176,6 +184,10 @@ void Worker::tell_lines_left_out() {
   if (lines > 0) spdlog::warn("the access log of worker {} left out {} lines of refused calls", index_, lines);
 }
 
+void Worker::tell_tls_failure(std::string_view service, std::string_view upstream, std::string_view why) {
+  if (tls_lines_.take(steady_ns(), 1)) spdlog::warn("TLS with {} of service {} failed: {}", upstream, service, why);
+}
+
 // While a call waits for its upstream nobody reads from the client. Clients that have left are found here, all with
 // one system call a tick, and only for calls that outlive a tick: a short call pays nothing for it.
 void Worker::poll_waiting_clients() {
@@ -196,7 +208,7 @@ void Worker::poll_waiting_clients() {
 void Worker::begin_drain() {
   draining_ = true;
   error_code ignored;
-  acceptor_.close(ignored);
+  for (Acceptor& acceptor : acceptors_) acceptor.close(ignored);
   for (SessionLink& session : sessions_) session.close_if_idle();
 }
 

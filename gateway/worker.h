@@ -4,6 +4,7 @@
 
 #include <poll.h>
 
+#include <array>
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/intrusive/list.hpp>
@@ -29,6 +30,7 @@
 #include "gateway/net.h"
 #include "gateway/overload.h"
 #include "gateway/routes.h"
+#include "gateway/tls_contexts.h"
 #include "limiter/directory.h"
 #include "limiter/quiescence.h"
 #include "meter/journal.h"
@@ -53,6 +55,8 @@ class SessionLink
 
 [[nodiscard]] inline std::uint64_t random_seed() { return std::stoull(random_hex(8), nullptr, 16); }
 
+enum class Transport : std::size_t { plain, tls };  // of a listener and the connections that it accepts
+
 // What all workers share. Everything in it outlives them.
 struct Plane {
   const Clock& clock;
@@ -75,8 +79,8 @@ class Worker {
   ~Worker();
 
   // Binds a listener of its own (SO_REUSEPORT spreads connections over the workers). Before start().
-  error_code listen(const asio::ip::tcp::endpoint& endpoint);
-  [[nodiscard]] std::uint16_t port() const;
+  error_code listen(Transport transport, const asio::ip::tcp::endpoint& endpoint);
+  [[nodiscard]] std::uint16_t port(Transport transport) const;
   void start();
   void join();
   // See meter::Recorder::latest(). Any thread.
@@ -88,6 +92,8 @@ class Worker {
   // ---- on the worker's thread ----
   void put_service(const std::shared_ptr<const ServiceConfig>& service);
   void remove_service(const std::string& service);
+  // For connections from now on; those that are open keep theirs. Also before start().
+  void set_tls(std::shared_ptr<const TlsContexts> contexts) { tls_ = std::move(contexts); }
   void set_config(std::shared_ptr<const Config> config) { config_ = std::move(config); }
   void forget_hours() { recorder_.forget_hours(); }  // see Recorder
   void begin_drain();  // no new connections; idle ones are closed, busy ones after their answer
@@ -108,6 +114,8 @@ class Worker {
   [[nodiscard]] bool draining() const noexcept { return draining_; }
   [[nodiscard]] const Overload& overload() const noexcept { return overload_; }
   [[nodiscard]] LineBudget& refusal_lines() noexcept { return refusal_lines_; }
+  // A line for the operator, at most one a second: why an upstream's TLS was not accepted.
+  void tell_tls_failure(std::string_view service, std::string_view upstream, std::string_view why);
   // Steady time as of the last tick, at most 50 ms old: for deadlines.
   [[nodiscard]] std::int64_t coarse_now_ns() const noexcept { return coarse_now_ns_; }
   [[nodiscard]] std::string_view http_date() const noexcept { return http_date_.text(); }  // as of the last tick
@@ -119,7 +127,8 @@ class Worker {
   [[nodiscard]] const std::string& request_prefix() const noexcept { return request_prefix_; }
 
  private:
-  Task<void> accept_loop();
+  Task<void> accept_loop(Transport transport);
+  Task<void> run_session(Socket client, asio::ip::address peer, Transport transport, AddressConnections::Place place);
   Task<void> tick_loop();
   [[nodiscard]] std::optional<AddressConnections::Place> place_for(const asio::ip::address& from);
   void tick();
@@ -130,6 +139,7 @@ class Worker {
   const std::size_t index_;
   Plane& plane_;
   std::shared_ptr<const Config> config_;
+  std::shared_ptr<const TlsContexts> tls_;  // nullptr: no TLS listener
   meter::Recorder recorder_;
   meter::ServiceCells& unrouted_cells_;
   meter::WorkerCells& cells_;
@@ -138,6 +148,7 @@ class Worker {
   HttpDate http_date_;
   Overload overload_;
   LineBudget refusal_lines_;
+  LineBudget tls_lines_;
   BlockPool small_blocks_{kSmallBlock, 4096};
   BlockPool large_blocks_{kLargeBlock, 512};
   boost::intrusive::list<SessionLink, boost::intrusive::constant_time_size<false>> sessions_;
@@ -151,7 +162,7 @@ class Worker {
   // Below what sessions point to: the loop destroys those that are left.
   asio::io_context loop_{1};
   asio::executor_work_guard<Executor> work_{loop_.get_executor()};
-  Acceptor acceptor_{loop_.get_executor()};
+  std::array<Acceptor, 2> acceptors_{Acceptor(loop_.get_executor()), Acceptor(loop_.get_executor())};  // by transport
   Timer ticker_{loop_.get_executor()};
   Routes routes_;
   std::thread thread_;

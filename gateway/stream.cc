@@ -1,0 +1,59 @@
+#include "gateway/stream.h"
+
+namespace tollgate::gateway {
+namespace {
+constexpr std::size_t kRecordBytesMax = 16 * 1024;  // of one TLS record (RFC 8446 5.1)
+
+error_code error_of(TlsStep step) noexcept {
+  return step == TlsStep::ended ? error_code(asio::error::eof) : error_code(asio::error::connection_reset);
+}
+}  // namespace
+
+Task<error_code> Stream::handshake() {
+  while (true) {
+    const TlsStep step = tls_->handshake();
+    if (step == TlsStep::done) co_return error_code();
+    if (step == TlsStep::ended || step == TlsStep::failed) co_return error_of(step);
+    const auto ready = step == TlsStep::wants_read ? Socket::wait_read : Socket::wait_write;
+    const auto [waited] = co_await socket_.async_wait(ready, kAwait);
+    if (waited) co_return waited;
+  }
+}
+
+bool Stream::is_open_and_silent() noexcept {
+  if (tls_ != nullptr) return tls_->is_open_and_silent();
+  char byte = 0;
+  const ssize_t got = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+Task<std::tuple<error_code, std::size_t>> Stream::read_tls(std::span<char> into) {
+  while (true) {
+    std::size_t got = 0;
+    const TlsStep step = tls_->read(into, got);
+    if (step == TlsStep::done) co_return std::tuple(error_code(), got);
+    if (step == TlsStep::ended || step == TlsStep::failed) co_return std::tuple(error_of(step), std::size_t{0});
+    const auto ready = step == TlsStep::wants_read ? Socket::wait_read : Socket::wait_write;
+    const auto [waited] = co_await socket_.async_wait(ready, kAwait);
+    if (waited) co_return std::tuple(waited, std::size_t{0});
+  }
+}
+
+// Small pieces (a head and a short body) leave in one record: each costs both sides a system call and a key's work.
+std::size_t Stream::send_tls(Outgoing& out, error_code& error) noexcept {
+  thread_local std::array<char, kRecordBytesMax> record;
+  const std::string_view bytes = out.gather(record);
+  std::size_t sent = 0;
+  const TlsStep step = tls_->write(bytes, sent);
+  if (step == TlsStep::done) {
+    error = {};
+    out.advance(sent);
+    return sent;
+  }
+  sends_after_reading_ = step == TlsStep::wants_read;
+  const bool waits = step == TlsStep::wants_read || step == TlsStep::wants_write;
+  error = waits ? error_code(asio::error::would_block) : error_of(step);
+  return 0;
+}
+
+}  // namespace tollgate::gateway

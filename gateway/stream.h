@@ -1,0 +1,64 @@
+// One connection's bytes, plain or through TLS, with the same words for both: read some, send some, wait, close.
+// It holds no protocol and no deadline; whoever waits cancels the socket.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <tuple>
+#include <utility>
+
+#include "gateway/net.h"
+#include "gateway/tls_connection.h"
+
+namespace tollgate::gateway {
+
+class Stream {
+ public:
+  explicit Stream(Socket socket) : socket_(std::move(socket)) {}
+
+  [[nodiscard]] Socket& socket() noexcept { return socket_; }
+  [[nodiscard]] bool is_tls() const noexcept { return tls_ != nullptr; }
+
+  // From here on through `tls`, which was made for this socket. handshake() comes first.
+  void secure(std::unique_ptr<TlsConnection> tls) noexcept { tls_ = std::move(tls); }
+  Task<error_code> handshake();
+  [[nodiscard]] const TlsConnection* tls() const noexcept { return tls_.get(); }  // nullptr: plain
+
+  // The peer has neither closed nor sent a byte: one system call.
+  [[nodiscard]] bool is_open_and_silent() noexcept;
+
+  // Waits for bytes: {error, how many}. Plain sockets pay nothing for the choice: this is no coroutine.
+  Task<std::tuple<error_code, std::size_t>> read_some(std::span<char> into) {
+    if (tls_ == nullptr) return socket_.async_read_some(asio::buffer(into.data(), into.size()), kAwait);
+    return read_tls(into);
+  }
+
+  // Sends without waiting; 0 and would_block when the socket must be waited for first, by wait_to_send().
+  std::size_t send_some(Outgoing& out, error_code& error) noexcept {
+    return tls_ == nullptr ? out.send_some(socket_.native_handle(), error) : send_tls(out, error);
+  }
+  Task<std::tuple<error_code>> wait_to_send() {
+    return socket_.async_wait(sends_after_reading_ ? Socket::wait_read : Socket::wait_write, kAwait);
+  }
+
+  // No more bytes from here; what the peer still sends can be read. Without it a TLS peer sees that it was cut.
+  void shutdown_send() noexcept {
+    error_code ignored;
+    if (tls_ != nullptr) tls_->close_notify();
+    socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  }
+  void cancel() noexcept {
+    error_code ignored;
+    socket_.cancel(ignored);
+  }
+
+ private:
+  Task<std::tuple<error_code, std::size_t>> read_tls(std::span<char> into);
+  std::size_t send_tls(Outgoing& out, error_code& error) noexcept;
+
+  Socket socket_;
+  std::unique_ptr<TlsConnection> tls_;
+  bool sends_after_reading_ = false;  // TLS may have to hear something before it can go on
+};
+
+}  // namespace tollgate::gateway

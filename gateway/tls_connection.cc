@@ -1,0 +1,85 @@
+#include "gateway/tls_connection.h"
+
+#include <fmt/format.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include <utility>
+
+namespace tollgate::gateway {
+
+void TlsFree::operator()(SSL* ssl) const noexcept { SSL_free(ssl); }
+void TlsFree::operator()(SSL_SESSION* session) const noexcept { SSL_SESSION_free(session); }
+
+TlsConnection::TlsConnection(std::unique_ptr<SSL, TlsFree> ssl, std::shared_ptr<const void> made_by) noexcept
+    : made_by_(std::move(made_by)), ssl_(std::move(ssl)) {}
+
+// A session stays good for another connection although this one ends without the peer's last word.
+TlsConnection::~TlsConnection() {
+  if (!broken_) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+}
+
+// The error queue is the thread's: what another connection left there must not be taken for this one's.
+TlsStep TlsConnection::handshake() noexcept {
+  ERR_clear_error();
+  return step_of(SSL_do_handshake(ssl_.get()));
+}
+
+TlsStep TlsConnection::read(std::span<char> into, std::size_t& got) noexcept {
+  ERR_clear_error();
+  got = 0;
+  return step_of(SSL_read_ex(ssl_.get(), into.data(), into.size(), &got));
+}
+
+TlsStep TlsConnection::write(std::string_view bytes, std::size_t& sent) noexcept {
+  ERR_clear_error();
+  sent = 0;
+  return step_of(SSL_write_ex(ssl_.get(), bytes.data(), bytes.size(), &sent));
+}
+
+void TlsConnection::close_notify() noexcept {
+  if (broken_ || SSL_in_init(ssl_.get()) != 0) return;
+  ERR_clear_error();
+  SSL_shutdown(ssl_.get());
+}
+
+bool TlsConnection::is_open_and_silent() noexcept {
+  ERR_clear_error();
+  char byte = 0;
+  std::size_t got = 0;
+  return step_of(SSL_peek_ex(ssl_.get(), &byte, 1, &got)) == TlsStep::wants_read;
+}
+
+TlsSession TlsConnection::session() const noexcept {
+  TlsSession session(SSL_get1_session(ssl_.get()));
+  if (session != nullptr && SSL_SESSION_is_resumable(session.get()) == 0) session.reset();
+  return session;
+}
+
+bool TlsConnection::is_resumed() const noexcept { return SSL_session_reused(ssl_.get()) != 0; }
+
+std::string TlsConnection::failure() const {
+  if (error_ == 0) return "the connection was closed or broken";
+  const char* reason = ERR_reason_error_string(error_);
+  const long verified = SSL_get_verify_result(ssl_.get());
+  if (ERR_GET_REASON(error_) == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK) {
+    return fmt::format("{}: {}", reason, X509_verify_cert_error_string(verified));
+  }
+  return reason != nullptr ? reason : "an unknown error";
+}
+
+TlsStep TlsConnection::step_of(int result) noexcept {
+  if (result == 1) return TlsStep::done;
+  switch (SSL_get_error(ssl_.get(), result)) {
+    case SSL_ERROR_WANT_READ: return TlsStep::wants_read;
+    case SSL_ERROR_WANT_WRITE: return TlsStep::wants_write;
+    case SSL_ERROR_ZERO_RETURN: return TlsStep::ended;
+    default:
+      broken_ = true;  // a close_notify now would make a cut look like an end
+      error_ = ERR_peek_error();
+      return TlsStep::failed;
+  }
+}
+
+}  // namespace tollgate::gateway
