@@ -294,13 +294,10 @@ std::vector<std::pair<std::string_view, std::string>> config_conflicts(const Con
     conflicts.emplace_back("limits.target_bytes_max", "must be at most limits.head_bytes_max");
   }
   const auto& tls = config.tls;
-  if (!tls.listen.empty() && tls.certificates.empty()) {
-    conflicts.emplace_back("tls.certificates", "must name a certificate when tls.listen is set");
-  }
-  if (tls.private_keys.size() != tls.certificates.size()) {
+  if (!tls.listen.empty() && tls.private_keys.size() != tls.certificates.size()) {
     conflicts.emplace_back("tls.private_keys", "must name one key for each of tls.certificates");
   }
-  if (tls.client_certificates != "none" && tls.client_ca_file.empty()) {
+  if (!tls.listen.empty() && tls.client_certificates != "none" && tls.client_ca_file.empty()) {
     conflicts.emplace_back("tls.client_ca_file", "must be set when tls.client_certificates is not none");
   }
   if (config.upstreams.eject_ms_max < config.upstreams.eject_ms) {

@@ -11,6 +11,7 @@
 #include "gateway/app_price_lists.h"
 #include "gateway/config.h"
 #include "gateway/ctl.h"
+#include "gateway/tls_contexts.h"
 #include "gateway/version.h"
 
 namespace {
@@ -79,6 +80,16 @@ int serve(const ServeOptions& options) {
   return tollgate::gateway::run_serve(loaded.config, source);
 }
 
+// True if what `serve` would read for TLS is good.
+bool check_tls(const tollgate::gateway::LoadedConfig& loaded, const std::string& path) {
+  if (loaded.config.tls.listen.empty()) return true;
+  const auto read = tollgate::gateway::TlsContexts::load(loaded.config.tls);
+  if (read) return true;
+  const auto place = loaded.places.find(read.error().field);
+  fmt::print(stderr, "{}: {}\n", place == loaded.places.end() ? path : place->second, read.error().message);
+  return false;
+}
+
 int check(const std::string& path) {
   const auto loaded = tollgate::gateway::load_config(path, {});
   const bool good = print_faults(loaded);
@@ -86,7 +97,7 @@ int check(const std::string& path) {
   for (const auto& fault : lists.faults) {
     fmt::print(stderr, "{}: {}: {}\n", place_of(fault, loaded, path), fault.key, fault.message);
   }
-  if (!good || !lists.faults.empty()) return 1;
+  if (!good || !lists.faults.empty() || !check_tls(loaded, path)) return 1;
   fmt::print("{}: ok\n", path);
   return 0;
 }

@@ -79,7 +79,9 @@ Task<void> Session::serve() {
 Task<bool> Session::shake_hands() {
   if (!client_.is_tls()) co_return true;
   set_client_deadline(worker_.config().timeouts.head_ms);
+  idle_ = true;
   const error_code error = co_await client_.handshake();
+  idle_ = false;
   clear_client_deadline();
   auto& cells = worker_.cells();
   auto& ended_well = client_.tls()->is_resumed() ? cells.tls_handshakes_resumed : cells.tls_handshakes;

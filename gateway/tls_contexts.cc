@@ -108,6 +108,8 @@ void set_policy(SSL_CTX& context, const TlsConfig& config) {
   SSL_CTX_set_min_proto_version(&context, config.min_version == "1.3" ? TLS1_3_VERSION : TLS1_2_VERSION);
   SSL_CTX_set_cipher_list(&context, kCiphers12);
   SSL_CTX_set1_groups_list(&context, kGroups);
+  // Our order, but a client without AES in hardware (it puts ChaCha20 first) gets that.
+  SSL_CTX_set_options(&context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
   // Sessions are resumed from a cache here, not from tickets: a ticket's key, stolen later, would open them all.
   SSL_CTX_set_options(&context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_session_cache_mode(&context, SSL_SESS_CACHE_SERVER);
@@ -125,6 +127,8 @@ void set_policy(SSL_CTX& context, const TlsConfig& config) {
 void TlsContexts::Free::operator()(SSL_CTX* context) const noexcept { SSL_CTX_free(context); }
 
 Result<std::shared_ptr<const TlsContexts>> TlsContexts::load(const TlsConfig& config) {
+  if (config.certificates.empty())
+    return fault_of("tls.certificates", "must name a certificate when tls.listen is set");
   std::shared_ptr<TlsContexts> contexts(new TlsContexts());
   for (std::size_t i = 0; i < config.certificates.size(); ++i) {
     if (auto added = contexts->add(config, i); !added) return added.error();

@@ -83,6 +83,7 @@ TEST_F(ConfigTest, EveryKeyIsReadIntoItsOwnMember) {
     if (list != nullptr) value = "a.yaml,b.yaml";
     if (texts != nullptr && texts->form == TextForm::choice) value = texts->choices.back();
     if (texts != nullptr && texts->form == TextForm::listen_address) value = "[::1]:0";
+    if (texts != nullptr && texts->form == TextForm::listen_address_or_none) value = "[::1]:0";
     if (texts != nullptr && texts->form == TextForm::webhook_url) value = "https://example.net/hook";
     const auto loaded = load_config("", {{std::string(key.name), value}});
     EXPECT_THAT(loaded.faults, IsEmpty()) << key.name;
@@ -163,6 +164,10 @@ TEST_F(ConfigTest, RulesBetweenKeysAreFaultsOfTheKeysLine) {
               ElementsAre("3: limits.target_bytes_max: must be at most limits.head_bytes_max"));
   EXPECT_THAT(faults("", {{"upstreams.eject_ms", "60000"}}),
               ElementsAre(HasSubstr("upstreams.eject_ms_max: must be at least")));
+  EXPECT_THAT(faults("tls:\n  listen: 0.0.0.0:8443\n  certificates: [a, b]\n  private_keys: [a]\n"),
+              ElementsAre("4: tls.private_keys: must name one key for each of tls.certificates"));
+  EXPECT_THAT(faults("", {{"tls.listen", "[::]:443"}, {"tls.client_certificates", "optional"}}),
+              ElementsAre(HasSubstr("tls.client_ca_file: must be set")));
 }
 
 TEST_F(ConfigTest, ControlCharactersAreRefusedBeforeTheParserSeesThem) {

@@ -98,6 +98,53 @@ TEST(ServiceDefinition, PathPrefixesHaveOneSpelling) {
   }
 }
 
+// As it stands in JSON: a certificate of an authority of these tests.
+constexpr std::string_view kAuthority =
+    "-----BEGIN CERTIFICATE-----\\n"
+    "MIIBfzCCASWgAwIBAgIUJg6FBkGPBzrsRaXR1A+XuRH/zqIwCgYIKoZIzj0EAwIw\\n"
+    "FDESMBAGA1UEAwwJYSB0ZXN0IENBMCAXDTI2MTEyMzE0MTQzOFoYDzIxMjYxMDMw\\n"
+    "MTQxNDM4WjAUMRIwEAYDVQQDDAlhIHRlc3QgQ0EwWTATBgcqhkjOPQIBBggqhkjO\\n"
+    "PQMBBwNCAAQY0UIhsqSRfhf0sLSHXQDsApoFLaFzMyWATEgM661yQb0qJ9SC2Z61\\n"
+    "yCEI2UykMvNhCuZceEcrvvtY847bC+Z5o1MwUTAdBgNVHQ4EFgQU+nQ5fr9kLfws\\n"
+    "3r7eeVUi51i+LDEwHwYDVR0jBBgwFoAU+nQ5fr9kLfws3r7eeVUi51i+LDEwDwYD\\n"
+    "VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA8V4tEZINIdl2LlEg9SkZ\\n"
+    "kLoHDIUzDvH8iacjvhPsmCMCIDYqrirdDWePBzT2TYZ/aYJvMPetarHCijPM6s3C\\n"
+    "i9lE\\n"
+    "-----END CERTIFICATE-----\\n";
+
+TEST(ServiceDefinition, TlsOfTheUpstreamsReadsBackTheSame) {
+  EXPECT_FALSE(parse_service_definition(kSmallest).value().tls);
+  const auto plainest = parse_service_definition(with(R"("tls":{})")).value();
+  ASSERT_TRUE(plainest.tls);
+  EXPECT_TRUE(plainest.tls->verify);
+  EXPECT_FALSE(plainest.tls->ca || plainest.tls->server_name);
+  const auto full =
+      parse_service_definition(with(fmt::format(R"("tls":{{"ca":"{}","server_name":"models.example"}})", kAuthority)))
+          .value();
+  EXPECT_EQ(full.tls->server_name, "models.example");
+  EXPECT_TRUE(full.tls->ca && full.tls->ca->starts_with("-----BEGIN CERTIFICATE-----\n"));
+  for (const auto& definition : {plainest, full}) {
+    EXPECT_EQ(to_json(parse_service_definition(to_json(definition)).value()), to_json(definition));
+  }
+}
+
+TEST(ServiceDefinition, TlsThatWouldTrustNobodyOrAnybodyUnseenIsRefused) {
+  const std::string broken = std::string(kAuthority.substr(0, 100)) + std::string(kAuthority.substr(110));
+  for (const auto& [tls, field] : std::vector<std::pair<std::string, std::string>>{
+           {R"(true)", "tls"},
+           {R"({"verify":"no"})", "tls.verify"},
+           {R"({"ca":""})", "tls.ca"},
+           {R"({"ca":"/etc/ssl/ca.pem"})", "tls.ca"},
+           {fmt::format(R"({{"ca":"{}"}})", broken), "tls.ca"},
+           {fmt::format(R"({{"ca":"{}{}"}})", kAuthority, broken), "tls.ca"},
+           {fmt::format(R"({{"ca":"{}","verify":false}})", kAuthority), "tls.ca"},
+           {R"({"server_name":"https://models"})", "tls.server_name"},
+           {R"({"server_name":""})", "tls.server_name"},
+           {R"({"certificate":""})", "tls.certificate"}}) {
+    EXPECT_EQ(refused_field(with(fmt::format(R"("tls":{})", tls))), field) << tls;
+  }
+}
+
 TEST(ServiceDefinition, FailureStatusesAreAClassOrOneStatus) {
   const auto definition = parse_service_definition(with(R"("failure_statuses":["5xx", 404])")).value();
   const auto set = definition.failure_status_set();
