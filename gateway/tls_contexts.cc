@@ -112,6 +112,8 @@ void set_policy(SSL_CTX& context, const TlsConfig& config) {
   SSL_CTX_set_options(&context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
   // Sessions are resumed from a cache here, not from tickets: a ticket's key, stolen later, would open them all.
   SSL_CTX_set_options(&context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  // Many clients just close. Requests say their own length, so nobody is fooled by it, and their session stays good.
+  SSL_CTX_set_options(&context, SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_session_cache_mode(&context, SSL_SESS_CACHE_SERVER);
   SSL_CTX_sess_set_cache_size(&context, kSessionsMax);
   SSL_CTX_set_timeout(&context, kSessionSeconds);
