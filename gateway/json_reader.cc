@@ -54,6 +54,12 @@ const json::value* ObjectReader::need(std::string_view key) {
 }
 
 std::optional<std::string> ObjectReader::optional_text(std::string_view key, std::size_t bytes_max) {
+  auto text = optional_lines(key, bytes_max);
+  if (text && text->find_first_of("\r\n") != std::string::npos) refuse(path_of(key), "contains control characters");
+  return text;
+}
+
+std::optional<std::string> ObjectReader::optional_lines(std::string_view key, std::size_t bytes_max) {
   const json::value* value = find_given(key);
   if (value == nullptr) return std::nullopt;
   const json::string* text = value->if_string();

@@ -21,7 +21,8 @@ namespace tollgate::gateway {
 inline constexpr std::size_t kJsonDepthMax = 32;
 
 // Refuses what Boost.JSON lets pass or resolves in silence: repeated keys, and control characters in strings
-// (raw or escaped). Syntax, depth and invalid UTF-8 are refused too, all with the place or the field's path
+// (raw or escaped), but for ends of lines in values, which most readers refuse. Syntax, depth and invalid UTF-8 are
+// refused too, all with the place or the field's path
 // ("totals[3].hour"). The size of `text` is the caller's bound.
 Result<boost::json::value> parse_json(std::string_view text);
 
@@ -37,7 +38,8 @@ class ObjectReader {
 
   std::string text(std::string_view key, std::size_t bytes_max = 1024);
   // Of the optional ones: null is as good as absent, so that an answer can be sent back.
-  std::optional<std::string> optional_text(std::string_view key, std::size_t bytes_max = 1024);
+  std::optional<std::string> optional_text(std::string_view key, std::size_t bytes_max = 1024);  // one line
+  std::optional<std::string> optional_lines(std::string_view key, std::size_t bytes_max);
   // The position of the value in `allowed`.
   std::size_t one_of(std::string_view key, const std::vector<std::string_view>& allowed);
   std::optional<std::size_t> optional_one_of(std::string_view key, const std::vector<std::string_view>& allowed);

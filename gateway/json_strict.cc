@@ -60,7 +60,8 @@ class StrictHandler {
   bool on_string(View part, std::size_t, error_code& ec) {
     text_.append(part.data(), part.size());
     const std::string text = std::exchange(text_, {});
-    if (has_control_characters(text)) return refuse(ec, "contains control characters", path());
+    // Ends of lines are for the few fields that hold a text of lines: ObjectReader refuses them in all others.
+    if (has_control_characters(text, true)) return refuse(ec, "contains control characters", path());
     values.push_string(text);
     return next();
   }
@@ -98,9 +99,10 @@ class StrictHandler {
   };
 
   // C0, DEL, and C1 as UTF-8 has them: nothing that a log line or a terminal would act on.
-  static bool has_control_characters(std::string_view text) {
+  static bool has_control_characters(std::string_view text, bool lines_allowed = false) {
     for (std::size_t i = 0; i < text.size(); ++i) {
       const auto byte = static_cast<unsigned char>(text[i]);
+      if (lines_allowed && (byte == '\n' || byte == '\r')) continue;
       if (byte < 0x20 || byte == 0x7f) return true;
       if (byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0) return true;
     }

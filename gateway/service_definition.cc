@@ -104,7 +104,7 @@ void read_route(ObjectReader& route, ServiceDefinition& definition) {
 
 void read_tls(ObjectReader& tls, UpstreamTlsDefinition& definition) {
   definition.verify = tls.optional_boolean("verify").value_or(true);
-  definition.ca = tls.optional_text("ca", kCaBytesMax);
+  definition.ca = tls.optional_lines("ca", kCaBytesMax);
   definition.server_name = tls.optional_text("server_name", kHostBytesMax);
   if (definition.server_name && !is_host_name(*definition.server_name) && !is_ipv6(*definition.server_name)) {
     tls.refuse(tls.path_of("server_name"), "must be a host name or an IP address, without a port");

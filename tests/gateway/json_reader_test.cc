@@ -39,7 +39,7 @@ TEST(ParseJson, RefusesRepeatedKeysAndNamesThem) {
 
 TEST(ParseJson, RefusesControlCharactersAndInvalidUtf8) {
   EXPECT_EQ(refused_field(R"({"a":"x\u0000y"})"), "a");
-  EXPECT_EQ(refused_field(R"({"a":["ok","x\ny"]})"), "a[1]");
+  EXPECT_EQ(refused_field(R"({"a":["ok","x\ty"]})"), "a[1]");
   EXPECT_EQ(refused_field(R"({"a":"\u007f"})"), "a");
   EXPECT_EQ(refused_field(R"({"a":"\u0085"})"), "a");
   EXPECT_EQ(refused_field("{\"b\":{\"x\\ty\":1}}"), "b");
@@ -69,6 +69,13 @@ std::string fault_of(std::string_view text, Read read) {
   read(reader);
   const auto fault = reader.finish();
   return fault ? fault->message : "";
+}
+
+TEST(ObjectReader, EndsOfLinesAreOnlyInTextsOfLines) {
+  for (const auto* text : {R"({"a":"x\ny"})", R"({"a":"x\r"})"}) {
+    EXPECT_EQ(fault_of(text, [](ObjectReader& r) { r.optional_text("a"); }), "contains control characters");
+    EXPECT_EQ(fault_of(text, [](ObjectReader& r) { EXPECT_EQ(r.optional_lines("a", 3).value().front(), 'x'); }), "");
+  }
 }
 
 TEST(ObjectReader, IntegersAreIntegersInRange) {
