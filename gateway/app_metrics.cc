@@ -38,6 +38,8 @@ void Serve::add_metrics() {
           [this, i] { return static_cast<double>(metrics_->worker(i).loop_lag_ns.load()) / 1e9; },
           {{"worker", std::to_string(i)}});
   }
+  gauge("buffer_bytes", "Memory that calls hold in buffers, against limits.buffer_bytes_max.",
+        of_workers(&meter::WorkerCells::buffer_bytes));
   counter("access_log_left_out_total", "Access log lines of refused calls beyond log.access_log_refusals_per_s_max.",
           of_workers(&meter::WorkerCells::access_log_left_out));
   counter("access_log_dropped_total", "Access log lines dropped because the queue was full.",

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "gateway/buffer_budget.h"
 #include "gateway/refusal.h"
 #include "gateway/upstream.h"
 #include "limiter/admission.h"
@@ -48,6 +49,7 @@ struct Call {
   bool replayable = false;                   // all that was sent so far can be sent again:
   std::string head_copy;                     // if the body did not come whole with the head, which else is still in
   std::string body_copy;                     // the input, these are the head and the body's bytes until now
+  HeldBytes copied;                          // by these two
   bool cut = false;                          // by the gateway itself, which ends
   int status = 0;                            // sent to the client
   std::bitset<64> tried;                     // upstreams

@@ -76,6 +76,8 @@ constexpr std::array kEntries = {
           "Too many invalid API keys came from this address; this one is not valid either."},
     Entry{Reason::overloaded, "no_capacity", 503, kServerError, 503, kServerError, 2, 1,
           "This gateway is overloaded; try again later."},
+    Entry{Reason::buffers_full, "no_capacity", 503, kServerError, 503, kServerError, 2, 1,
+          "This gateway's memory for calls is in use; try again later."},
 };
 
 constexpr bool in_order() {
@@ -146,6 +148,7 @@ static std::string_view counted_as(const Entry& entry) noexcept {
     case Reason::journal_failing: return "journal_failing";
     case Reason::draining: return "draining";
     case Reason::overloaded: return "overloaded";
+    case Reason::buffers_full: return "buffers_full";
     default: return entry.code;
   }
 }

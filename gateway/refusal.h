@@ -38,6 +38,7 @@ enum class Reason : std::uint8_t {
   version_unsupported,
   too_many_failures,
   overloaded,
+  buffers_full,
 };
 
 // What the RateLimit headers tell; only where the service's switch is on.

@@ -39,12 +39,15 @@ void Session::keep_for_retry(Call& call) {
   if (!call.replayable || call.body_done) return;
   call.head_copy.assign(request_.method.data(), scanner_.bytes());  // the method is its first word
   call.body_copy = call.first_body;
+  call.copied.count_in(worker_.buffer_budget());
+  call.copied.set(call.head_copy.capacity() + call.body_copy.capacity());
 }
 
 void Session::keep_for_retry(Call& call, std::string_view piece) {
   if (!call.replayable) return;
   call.replayable = call.body_copy.size() + piece.size() <= kReplayBodyMax;
   if (call.replayable) call.body_copy += piece;
+  call.copied.set(call.head_copy.capacity() + call.body_copy.capacity());
 }
 
 // Back to the begin of the request for the second try. False: it cannot be made any more; the call says why.
@@ -160,6 +163,7 @@ Task<void> Session::send_request(Call& call) {
   forwarded.trust_forwarded = worker_.config().trust_forwarded;
   out_.clear();
   write_request_head(out_, request_, forwarded);
+  count_out();
   keep_for_retry(call);
 
   std::array<char, 20> size_line;

@@ -116,6 +116,7 @@ Task<void> Session::relay(Call& call) {
   answer.date = worker_.http_date();
   out_.clear();
   write_response_head(out_, response_, answer);
+  count_out();
   call.status = response_.status;
   call.service->cells.answers[static_cast<std::size_t>(response_.status)].add(1);
   call.answered = true;

@@ -50,6 +50,7 @@ Worker::Worker(std::size_t index, Plane& plane, std::shared_ptr<const Config> co
       coarse_now_ns_(steady_ns()),
       wheel_(coarse_now_ns_),
       http_date_(plane.clock.now()),
+      buffer_budget_(cells_.buffer_bytes),
       request_prefix_(random_hex(6)),
       log_id_start_(random_log_id_start()) {}
 
@@ -156,6 +157,7 @@ void Worker::tick() {
   const WallTime now = plane_.clock.now();
   recorder_.advance(hour_of(now));
   http_date_.set(now);
+  look_at_buffers();
   wheel_.advance(coarse_now_ns_);
   poll_waiting_clients();
   if (++ticks_ % kSweepEveryTicks == 0) {
@@ -169,6 +171,14 @@ void Worker::tick() {
 void Worker::note_lag(std::int64_t lag_ns) {
   overload_.observe(lag_ns, config_->limits.overload_lag_ms);
   cells_.loop_lag_ns.add(overload_.lag_ns() - cells_.loop_lag_ns.load());
+}
+
+void Worker::look_at_buffers() {
+  std::int64_t others = 0;
+  for (std::size_t i = 0; i < plane_.metrics.workers(); ++i) {
+    if (i != index_) others += plane_.metrics.worker(i).buffer_bytes.load();
+  }
+  buffer_budget_.observe(others, config_->limits.buffer_bytes_max);
 }
 
 void Worker::tell_lines_left_out() {

@@ -21,6 +21,7 @@
 #include "gateway/access_log.h"
 #include "gateway/address_connections.h"
 #include "gateway/buffer.h"
+#include "gateway/buffer_budget.h"
 #include "gateway/config.h"
 #include "gateway/deadline_wheel.h"
 #include "gateway/http_date.h"
@@ -107,6 +108,7 @@ class Worker {
   [[nodiscard]] asio::io_context& loop() noexcept { return loop_; }
   [[nodiscard]] bool draining() const noexcept { return draining_; }
   [[nodiscard]] const Overload& overload() const noexcept { return overload_; }
+  [[nodiscard]] BufferBudget& buffer_budget() noexcept { return buffer_budget_; }
   [[nodiscard]] LineBudget& refusal_lines() noexcept { return refusal_lines_; }
   // Steady time as of the last tick, at most 50 ms old: for deadlines.
   [[nodiscard]] std::int64_t coarse_now_ns() const noexcept { return coarse_now_ns_; }
@@ -124,6 +126,7 @@ class Worker {
   [[nodiscard]] std::optional<AddressConnections::Place> place_for(const asio::ip::address& from);
   void tick();
   void note_lag(std::int64_t lag_ns);
+  void look_at_buffers();
   void tell_lines_left_out();
   void poll_waiting_clients();
 
@@ -137,6 +140,7 @@ class Worker {
   DeadlineWheel wheel_;
   HttpDate http_date_;
   Overload overload_;
+  BufferBudget buffer_budget_;
   LineBudget refusal_lines_;
   BlockPool small_blocks_{kSmallBlock, 4096};
   BlockPool large_blocks_{kLargeBlock, 512};
