@@ -26,11 +26,14 @@ void Serve::add_metrics() {
     };
   };
   gauge("client_connections", "Client connections open now.", of_workers(&meter::WorkerCells::client_connections));
-  counter("client_connections_refused_total", "Client connections closed at once: too many, or no descriptors.",
+  counter("client_connections_refused_total",
+          "Client connections closed at once: too many, or no descriptors, and none idle.",
           of_workers(&meter::WorkerCells::connections_refused));
   counter("client_connections_refused_by_address_total",
           "Client connections closed at once: their address had limits.connections_per_address_max.",
           of_workers(&meter::WorkerCells::connections_refused_by_address));
+  counter("client_connections_evicted_total", "Idle client connections closed to make room for new ones.",
+          of_workers(&meter::WorkerCells::connections_evicted));
   counter("key_failures_total", "Requests with a key that is not valid.",
           of_workers(&meter::WorkerCells::key_failures));
   for (std::size_t i = 0; i < workers_.size(); ++i) {

@@ -106,10 +106,10 @@ Task<bool> Session::read_head(std::optional<Reason>& fault) {
       fault = Reason::buffers_full;
       co_return true;
     }
-    idle_ = in_.empty();
+    if (in_.empty()) worker_.enlist_idle(*this);
     const auto space = in_.space();
     const auto [error, got] = co_await client_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
-    idle_ = false;
+    idle_hook.unlink();
     if (error) {
       // A head that was begun and never ended deserves an answer; a connection that says nothing does not.
       if (!client_expired_ || in_.empty()) co_return false;

@@ -126,7 +126,6 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   bool client_expired_ = false;
   bool upstream_expired_ = false;
   bool reading_upstream_ = false;
-  bool idle_ = false;  // between calls, and no byte of the next has come: free to be closed
   bool keep_open_ = true;
   bool answered_ = false;        // the last call was answered, so a close must let the client read that answer
   bool close_abruptly_ = false;  // the client is gone, or must see that its answer was cut

@@ -102,13 +102,16 @@ Task<void> Worker::accept_loop() {
     const auto [error] = co_await acceptor_.async_accept(client, from, kAwait);
     if (error == asio::error::operation_aborted || error == asio::error::bad_descriptor) break;
     if (error) {
+      bool has_room = false;
+      if (error == asio::error::no_descriptors) has_room = co_await close_longest_idle();
+      if (has_room) continue;
       // Out of descriptors or memory: waiting lets others finish; spinning would not.
       cells_.connections_refused.add(1);
       Timer pause(loop_.get_executor(), kAcceptPause);
       co_await pause.async_wait(kAwait);
       continue;
     }
-    auto place = place_for(from.address());
+    auto place = co_await place_for(from.address());
     if (!place) continue;
     error_code ignored;
     client.set_option(asio::ip::tcp::no_delay(true), ignored);
@@ -119,23 +122,44 @@ Task<void> Worker::accept_loop() {
   }
 }
 
-// Counts a new connection; nullopt: it is one too many and is to be closed.
-std::optional<AddressConnections::Place> Worker::place_for(const asio::ip::address& from) {
-  const auto& limits = config_->limits;
-  const std::int64_t max = std::min(limits.connections_max, plane_.connections_by_descriptors);
-  if (plane_.connections.load(std::memory_order_relaxed) >= max) {
-    cells_.connections_refused.add(1);
-    return std::nullopt;
-  }
-  auto place = plane_.address_connections.enter(client_address(from), limits.connections_per_address_max);
+// Counts a new connection; nullopt: it is one too many and is to be closed. Its own address's limit comes first, so
+// that whoever is at it cannot push others out.
+Task<std::optional<AddressConnections::Place>> Worker::place_for(asio::ip::address from) {
+  const std::int64_t by_address = config_->limits.connections_per_address_max;
+  auto place = plane_.address_connections.enter(client_address(from), by_address);
   if (!place) {
     cells_.connections_refused_by_address.add(1);
-  } else if (plane_.connections.fetch_add(1, std::memory_order_relaxed) >= max) {
-    plane_.connections.fetch_sub(1, std::memory_order_relaxed);
-    cells_.connections_refused.add(1);
-    place.reset();
+    co_return std::nullopt;
   }
-  return place;
+  bool counted = count_connection();
+  if (!counted) {
+    const bool has_room = co_await close_longest_idle();
+    counted = has_room && count_connection();
+  }
+  if (!counted) {
+    cells_.connections_refused.add(1);
+    co_return std::nullopt;
+  }
+  co_return std::move(place);
+}
+
+bool Worker::count_connection() noexcept {
+  const std::int64_t max = std::min(config_->limits.connections_max, plane_.connections_by_descriptors);
+  if (plane_.connections.fetch_add(1, std::memory_order_relaxed) < max) return true;
+  plane_.connections.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+// A connection that carries no call makes room for one that may. False: this worker has none.
+Task<bool> Worker::close_longest_idle() {
+  if (idle_sessions_.empty()) co_return false;
+  SessionLink& longest = idle_sessions_.front();
+  longest.close_if_idle();
+  longest.idle_hook.unlink();  // the next one to go is another
+  cells_.connections_evicted.add(1);
+  // Its end is queued before us: when we are back, its place and its descriptor are free.
+  co_await asio::post(loop_.get_executor(), kAwait);
+  co_return true;
 }
 
 Task<void> Worker::tick_loop() {

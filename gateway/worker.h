@@ -50,6 +50,10 @@ class SessionLink
   virtual void client_gone() noexcept = 0;
   virtual void close_if_idle() noexcept = 0;
   virtual void abandon() noexcept = 0;
+
+  // Linked while the connection is between two calls and no byte of the next has come: free to be closed.
+  using IdleHook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+  IdleHook idle_hook;
 };
 
 [[nodiscard]] inline std::uint64_t random_seed() { return std::stoull(random_hex(8), nullptr, 16); }
@@ -114,6 +118,7 @@ class Worker {
   [[nodiscard]] std::int64_t coarse_now_ns() const noexcept { return coarse_now_ns_; }
   [[nodiscard]] std::string_view http_date() const noexcept { return http_date_.text(); }  // as of the last tick
   void enlist(SessionLink& session) noexcept { sessions_.push_back(session); }
+  void enlist_idle(SessionLink& session) noexcept { idle_sessions_.push_back(session); }  // until its hook is unlinked
   // A request's id is the prefix (12 random hexadecimal digits of this worker) and its number.
   [[nodiscard]] std::uint64_t next_request_number() noexcept { return ++request_number_; }
   // Of a request's number, for an answer in the baidu dialect.
@@ -123,7 +128,9 @@ class Worker {
  private:
   Task<void> accept_loop();
   Task<void> tick_loop();
-  [[nodiscard]] std::optional<AddressConnections::Place> place_for(const asio::ip::address& from);
+  Task<std::optional<AddressConnections::Place>> place_for(asio::ip::address from);
+  [[nodiscard]] bool count_connection() noexcept;
+  Task<bool> close_longest_idle();
   void tick();
   void note_lag(std::int64_t lag_ns);
   void look_at_buffers();
@@ -145,6 +152,8 @@ class Worker {
   BlockPool small_blocks_{kSmallBlock, 4096};
   BlockPool large_blocks_{kLargeBlock, 512};
   boost::intrusive::list<SessionLink, boost::intrusive::constant_time_size<false>> sessions_;
+  using IdleMember = boost::intrusive::member_hook<SessionLink, SessionLink::IdleHook, &SessionLink::idle_hook>;
+  boost::intrusive::list<SessionLink, IdleMember, boost::intrusive::constant_time_size<false>> idle_sessions_;
   std::uint64_t ticks_ = 0;
   std::vector<SessionLink*> waiting_;  // scratch of poll_waiting_clients()
   std::vector<pollfd> polled_;

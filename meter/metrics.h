@@ -73,6 +73,7 @@ struct WorkerCells {
   Cell client_connections;   // goes up and down
   Cell connections_refused;  // limits.connections_max, or no descriptors
   Cell connections_refused_by_address;
+  Cell connections_evicted;  // idle ones, to make room
   Cell access_log_dropped;
   Cell access_log_left_out;  // lines of refusals beyond what a second may have
   Cell key_failures;
