@@ -43,6 +43,8 @@ void Serve::add_metrics() {
   }
   gauge("buffer_bytes", "Memory that calls hold in buffers, against limits.buffer_bytes_max.",
         of_workers(&meter::WorkerCells::buffer_bytes));
+  counter("log_left_out_total", "Lines of the log about single calls and connections beyond 10 per worker and second.",
+          of_workers(&meter::WorkerCells::log_left_out));
   counter("access_log_left_out_total", "Access log lines of refused calls beyond log.access_log_refusals_per_s_max.",
           of_workers(&meter::WorkerCells::access_log_left_out));
   counter("access_log_dropped_total", "Access log lines dropped because the queue was full.",

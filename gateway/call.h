@@ -43,6 +43,7 @@ struct Call {
   bool upstream_ended = false;  // the last read met the end of the stream
   bool upload_failed = false;   // the upstream takes no more of the body
   std::optional<Reason> fault;  // why the gateway answers instead of the upstream
+  error_code upstream_error;    // of the last connect or read, if the fault is the upstream's
   bool nothing_sent = true;     // the upstream's socket took no byte of it
   bool retry = false;           // to be sent again, on a fresh connection
   bool retried = false;

@@ -135,6 +135,11 @@ Reason reason_of(HeadFault fault) noexcept {
   TOLLGATE_CHECK(false);
 }
 
+bool is_of_upstream(Reason reason) noexcept {
+  return reason == Reason::upstream_unreachable || reason == Reason::upstream_failed ||
+         reason == Reason::upstream_timeout;
+}
+
 int status_of(Reason reason, ErrorDialect dialect) noexcept {
   return dialect == ErrorDialect::openai ? entry(reason).openai_status : entry(reason).status;
 }

@@ -68,6 +68,8 @@ struct RefusalAnswer {
 [[nodiscard]] Reason reason_of(limiter::Refusal refusal) noexcept;
 [[nodiscard]] Reason reason_of(HeadFault fault) noexcept;  // not for HeadFault::none
 
+[[nodiscard]] bool is_of_upstream(Reason reason) noexcept;  // 502 and 504
+
 [[nodiscard]] int status_of(Reason reason, ErrorDialect dialect) noexcept;
 [[nodiscard]] std::string_view code_of(Reason reason) noexcept;
 [[nodiscard]] std::vector<std::string> reason_codes();  // by index, for metrics

@@ -1,5 +1,7 @@
 #include "gateway/session.h"
 
+#include <spdlog/spdlog.h>
+
 #include <charconv>
 
 #include "base/clock.h"
@@ -274,6 +276,8 @@ void Session::settle(Call& call) {
       cells.overhead.observe(now - call.started_ns - upstream);
     }
   }
+  if (call.fault && is_of_upstream(*call.fault)) [[unlikely]]
+    log_upstream_fault(call);
   if (worker_.plane().access_log != nullptr) write_access_line(call);
   if (out_.capacity() > kSmallBlock) std::string().swap(out_);
   count_out();
@@ -311,6 +315,24 @@ void Session::write_access_line(Call& call) {
   log_method_.clear();
   log_path_.clear();
   log_trace_.clear();
+}
+
+// Whoever looks into a 502 or 504 finds it here by its request id. Names come from configuration, never from a client.
+void Session::log_upstream_fault(const Call& call) {
+  if (!worker_.may_log_trouble()) return;
+  const auto& service = *call.service->config;
+  const std::string_view upstream =
+      call.upstream_index != kNoUpstream ? std::string_view(service.upstreams[call.upstream_index]->host) : "none";
+  std::string cause = "what it sent is not an HTTP answer";
+  if (*call.fault == Reason::upstream_timeout) {
+    cause = "it was silent for too long";
+  } else if (call.upstream_error == asio::error::eof) {
+    cause = "it closed the connection";
+  } else if (call.upstream_error) {
+    cause = call.upstream_error.message();
+  }
+  spdlog::warn("request {} of service {}: {} at {}: {}{}", call.id(), service.id, code_of(*call.fault), upstream, cause,
+               call.answered ? " in the middle of its answer" : "");
 }
 
 // A close with unread input makes the kernel send a reset, which can destroy the answer on its way. So: half-close,

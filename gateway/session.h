@@ -54,6 +54,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   Task<void> discard_body(Call& call);
   void settle(Call& call);
   void write_access_line(Call& call);
+  void log_upstream_fault(const Call& call);
   Task<void> linger();
   // A usual head's room is the connection's own, as is a small block of in_; what is larger is the budget's.
   void count_out() noexcept { out_held_.set(out_.capacity() > kSmallBlock ? out_.capacity() : 0); }

@@ -81,6 +81,7 @@ Task<bool> Session::connect(Call& call, bool fresh) {
       upstream_->index = index;
       const error_code error = co_await open_connection(*upstream_);
       if (error) {
+        call.upstream_error = error;
         if (!call.client_failed) upstream_failed(upstream, worker_.config().upstreams, steady_ns());
         upstream_.reset();
         continue;

@@ -86,6 +86,7 @@ Task<bool> Session::read_upstream(Call& call) {
   clear_upstream_deadline();
   up_.append(got);
   call.upstream_ended = error == asio::error::eof;
+  call.upstream_error = error;
   co_return !error;
 }
 

@@ -21,6 +21,7 @@ constexpr int kUnsentMax = 256 * 1024;
 
 constexpr int kBacklog = 4096;
 constexpr std::uint64_t kSweepEveryTicks = 20;  // idle upstream connections: once a second
+constexpr std::int64_t kTroubleLinesPerS = 10;
 constexpr auto kAcceptPause = std::chrono::milliseconds(50);
 
 // One connection's coroutine. The session lives in this frame and nowhere else.
@@ -52,7 +53,9 @@ Worker::Worker(std::size_t index, Plane& plane, std::shared_ptr<const Config> co
       http_date_(plane.clock.now()),
       buffer_budget_(cells_.buffer_bytes),
       request_prefix_(random_hex(6)),
-      log_id_start_(random_log_id_start()) {}
+      log_id_start_(random_log_id_start()) {
+  look_at_buffers();
+}
 
 Worker::~Worker() { join(); }
 
@@ -118,7 +121,9 @@ Task<void> Worker::accept_loop() {
     client.set_option(UnsentMax(kUnsentMax), ignored);
     client.native_non_blocking(true, ignored);
     asio::co_spawn(loop_, run_session(*this, std::move(client), from.address(), std::move(*place)),
-                   [](const std::exception_ptr& failure) { log_end(failure, "a session"); });
+                   [this](const std::exception_ptr& failure) {
+                     if (failure && may_log_trouble()) log_end(failure, "a session");
+                   });
   }
 }
 
@@ -205,9 +210,17 @@ void Worker::look_at_buffers() {
   buffer_budget_.observe(others, config_->limits.buffer_bytes_max);
 }
 
+bool Worker::may_log_trouble() noexcept {
+  if (trouble_lines_.take(coarse_now_ns_, kTroubleLinesPerS)) return true;
+  cells_.log_left_out.add(1);
+  return false;
+}
+
 void Worker::tell_lines_left_out() {
   const std::int64_t lines = refusal_lines_.take_left_out();
   if (lines > 0) spdlog::warn("the access log of worker {} left out {} lines of refused calls", index_, lines);
+  const std::int64_t trouble = trouble_lines_.take_left_out();
+  if (trouble > 0) spdlog::warn("worker {} left out {} lines of failed calls", index_, trouble);
 }
 
 // While a call waits for its upstream nobody reads from the client. Clients that have left are found here, all with

@@ -114,6 +114,8 @@ class Worker {
   [[nodiscard]] const Overload& overload() const noexcept { return overload_; }
   [[nodiscard]] BufferBudget& buffer_budget() noexcept { return buffer_budget_; }
   [[nodiscard]] LineBudget& refusal_lines() noexcept { return refusal_lines_; }
+  // One more line of the process's log about a single call or connection? False: it is counted instead.
+  [[nodiscard]] bool may_log_trouble() noexcept;
   // Steady time as of the last tick, at most 50 ms old: for deadlines.
   [[nodiscard]] std::int64_t coarse_now_ns() const noexcept { return coarse_now_ns_; }
   [[nodiscard]] std::string_view http_date() const noexcept { return http_date_.text(); }  // as of the last tick
@@ -149,6 +151,7 @@ class Worker {
   Overload overload_;
   BufferBudget buffer_budget_;
   LineBudget refusal_lines_;
+  LineBudget trouble_lines_;
   BlockPool small_blocks_{kSmallBlock, 4096};
   BlockPool large_blocks_{kLargeBlock, 512};
   boost::intrusive::list<SessionLink, boost::intrusive::constant_time_size<false>> sessions_;
