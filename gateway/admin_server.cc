@@ -17,8 +17,10 @@
 #include <unordered_set>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/ids.h"
 #include "gateway/admin_api.h"
+#include "gateway/line_budget.h"
 #include "gateway/listen_address.h"
 
 namespace tollgate::gateway {
@@ -269,8 +271,11 @@ class AdminServer::Listener {
     }
   }
 
-  static void log_change(const AdminHead& head, int status, const std::string& request_id) {
+  // Whoever has no token cannot fill the log: what was refused for that is counted, and has few lines a second.
+  void log_change(const AdminHead& head, int status, const std::string& request_id) {
     if (head.method() == http::verb::get || head.method() == http::verb::head) return;
+    const bool refused = status == 401 || status == 429;
+    if (refused && !refused_lines_.take(steady_ns(), kRefusedLinesPerS)) return;
     const auto target = head.target();
     const std::string_view path(target.data(), std::min(target.find('?'), target.size()));
     spdlog::info("admin API: {} {} {} {}", std::string_view(head.method_string().data(), head.method_string().size()),
@@ -294,8 +299,11 @@ class AdminServer::Listener {
 
   static constexpr std::size_t kBodyBytesMax = 16 * 1024 * 1024;  // of any call; each call has its own below
 
+  static constexpr std::int64_t kRefusedLinesPerS = 10;
+
   AdminOptions options_;
   AdminApi api_;
+  LineBudget refused_lines_;
   std::unordered_set<Connection*> connections_;
   bool stopping_ = false;  // as all below: of the server's thread
   asio::io_context context_{1};

@@ -26,7 +26,8 @@ void Serve::add_metrics() {
     };
   };
   gauge("client_connections", "Client connections open now.", of_workers(&meter::WorkerCells::client_connections));
-  counter("client_connections_refused_total", "Client connections closed at once: too many, or no descriptors.",
+  counter("client_connections_refused_total",
+          "Client connections closed at once: too many, or no descriptors, and none idle.",
           of_workers(&meter::WorkerCells::connections_refused));
   counter("client_connections_refused_by_address_total",
           "Client connections closed at once: their address had limits.connections_per_address_max.",
@@ -38,6 +39,8 @@ void Serve::add_metrics() {
           {{"outcome", "resumed"}});
   counter("tls_handshakes_total", handshakes_help, of_workers(&meter::WorkerCells::tls_handshakes_failed),
           {{"outcome", "failed"}});
+  counter("client_connections_evicted_total", "Idle client connections closed to make room for new ones.",
+          of_workers(&meter::WorkerCells::connections_evicted));
   counter("key_failures_total", "Requests with a key that is not valid.",
           of_workers(&meter::WorkerCells::key_failures));
   for (std::size_t i = 0; i < workers_.size(); ++i) {
@@ -45,6 +48,10 @@ void Serve::add_metrics() {
           [this, i] { return static_cast<double>(metrics_->worker(i).loop_lag_ns.load()) / 1e9; },
           {{"worker", std::to_string(i)}});
   }
+  gauge("buffer_bytes", "Memory that calls hold in buffers, against limits.buffer_bytes_max.",
+        of_workers(&meter::WorkerCells::buffer_bytes));
+  counter("log_left_out_total", "Lines of the log about single calls and connections beyond 10 per worker and second.",
+          of_workers(&meter::WorkerCells::log_left_out));
   counter("access_log_left_out_total", "Access log lines of refused calls beyond log.access_log_refusals_per_s_max.",
           of_workers(&meter::WorkerCells::access_log_left_out));
   counter("access_log_dropped_total", "Access log lines dropped because the queue was full.",

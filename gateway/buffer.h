@@ -2,6 +2,7 @@
 // connection holds one small block, so ten thousand of them cost some 100 MB at most.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -9,6 +10,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "gateway/buffer_budget.h"
 
 namespace tollgate::gateway {
 
@@ -40,6 +43,10 @@ class BlockPool {
 class Buffer {
  public:
   Buffer() = default;
+  // Its block counts in `budget`, but for the first `free_bytes` of it.
+  explicit Buffer(BufferBudget& budget, std::size_t free_bytes = 0) noexcept : free_bytes_(free_bytes) {
+    held_.count_in(budget);
+  }
   ~Buffer() { release(); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
@@ -74,6 +81,7 @@ class Buffer {
     block_.reset();
     pool_ = nullptr;
     capacity_ = begin_ = end_ = 0;
+    held_.set(0);
   }
 
  private:
@@ -85,6 +93,7 @@ class Buffer {
     pool_ = pool;
     capacity_ = bytes;
     end_ = held;
+    held_.set(bytes - std::min(bytes, free_bytes_));
   }
 
   std::unique_ptr<char[]> block_;
@@ -92,6 +101,8 @@ class Buffer {
   std::size_t capacity_ = 0;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
+  std::size_t free_bytes_ = 0;
+  HeldBytes held_;
 };
 
 }  // namespace tollgate::gateway

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "gateway/buffer_budget.h"
 #include "gateway/refusal.h"
 #include "gateway/upstream.h"
 #include "limiter/admission.h"
@@ -42,12 +43,14 @@ struct Call {
   bool upstream_ended = false;  // the last read met the end of the stream
   bool upload_failed = false;   // the upstream takes no more of the body
   std::optional<Reason> fault;  // why the gateway answers instead of the upstream
+  error_code upstream_error;    // of the last connect or read, if the fault is the upstream's
   bool nothing_sent = true;     // the upstream's socket took no byte of it
   bool retry = false;           // to be sent again, on a fresh connection
   bool retried = false;
   bool replayable = false;                   // all that was sent so far can be sent again:
   std::string head_copy;                     // if the body did not come whole with the head, which else is still in
   std::string body_copy;                     // the input, these are the head and the body's bytes until now
+  HeldBytes copied;                          // by these two
   bool cut = false;                          // by the gateway itself, which ends
   int status = 0;                            // sent to the client
   std::bitset<64> tried;                     // upstreams

@@ -24,6 +24,7 @@ struct LimitsConfig {
   std::int64_t connections_per_address_max = 0;          // an IPv6 /64 is one address; 0: no limit
   std::int64_t key_failures_per_address_max = 100;       // invalid keys a minute; 0: no limit. Beyond: 429
   std::int64_t overload_lag_ms = 100;                    // lag of an event loop that sheds free calls; 0: never
+  std::int64_t buffer_bytes_max = 1024 * 1024 * 1024;    // held by all calls; 0: no limit. Beyond: 503
 };
 
 struct TlsConfig {                        // of clients; all of it is read again at a reload, but `listen`

@@ -109,6 +109,9 @@ const std::vector<ConfigKey> kKeys = {
      "Invalid keys from one address in a minute; more get 429 and a close. A valid key always works. 0: no limit."},
     {"limits.overload_lag_ms", whole<&C::limits, &L::overload_lag_ms>(0, 60'000),
      "A worker whose event loop is later than this refuses free calls, and paid ones at four times it. 0: never."},
+    {"limits.buffer_bytes_max", whole<&C::limits, &L::buffer_bytes_max>(0, kTiB),
+     "Memory of all calls' buffers together. Beyond it new calls get 503, free ones from three quarters on. 0: no "
+     "limit."},
 
     {"timeouts.head_ms", timeout<&T::head_ms>(), "From a request's first byte to the end of its head."},
     {"timeouts.idle_ms", timeout<&T::idle_ms>(), "Between an answer and the next request on a kept connection."},

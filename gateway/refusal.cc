@@ -76,6 +76,8 @@ constexpr std::array kEntries = {
           "Too many invalid API keys came from this address; this one is not valid either."},
     Entry{Reason::overloaded, "no_capacity", 503, kServerError, 503, kServerError, 2, 1,
           "This gateway is overloaded; try again later."},
+    Entry{Reason::buffers_full, "no_capacity", 503, kServerError, 503, kServerError, 2, 1,
+          "This gateway's memory for calls is in use; try again later."},
 };
 
 constexpr bool in_order() {
@@ -133,6 +135,11 @@ Reason reason_of(HeadFault fault) noexcept {
   TOLLGATE_CHECK(false);
 }
 
+bool is_of_upstream(Reason reason) noexcept {
+  return reason == Reason::upstream_unreachable || reason == Reason::upstream_failed ||
+         reason == Reason::upstream_timeout;
+}
+
 int status_of(Reason reason, ErrorDialect dialect) noexcept {
   return dialect == ErrorDialect::openai ? entry(reason).openai_status : entry(reason).status;
 }
@@ -146,6 +153,7 @@ static std::string_view counted_as(const Entry& entry) noexcept {
     case Reason::journal_failing: return "journal_failing";
     case Reason::draining: return "draining";
     case Reason::overloaded: return "overloaded";
+    case Reason::buffers_full: return "buffers_full";
     default: return entry.code;
   }
 }

@@ -38,6 +38,7 @@ enum class Reason : std::uint8_t {
   version_unsupported,
   too_many_failures,
   overloaded,
+  buffers_full,
 };
 
 // What the RateLimit headers tell; only where the service's switch is on.
@@ -66,6 +67,8 @@ struct RefusalAnswer {
 
 [[nodiscard]] Reason reason_of(limiter::Refusal refusal) noexcept;
 [[nodiscard]] Reason reason_of(HeadFault fault) noexcept;  // not for HeadFault::none
+
+[[nodiscard]] bool is_of_upstream(Reason reason) noexcept;  // 502 and 504
 
 [[nodiscard]] int status_of(Reason reason, ErrorDialect dialect) noexcept;
 [[nodiscard]] std::string_view code_of(Reason reason) noexcept;

@@ -1,5 +1,7 @@
 #include "gateway/session.h"
 
+#include <spdlog/spdlog.h>
+
 #include <charconv>
 
 #include "base/clock.h"
@@ -9,7 +11,6 @@
 
 namespace tollgate::gateway {
 namespace {
-constexpr std::size_t kKeyBytesMax = 256;
 constexpr std::uint64_t kDiscardMax = 64 * 1024;  // a refused body up to this size is read past; beyond, we close
 // A client that is still sending its body hears us only when it has sent it, so the bound is time, not size.
 constexpr std::int64_t kLingerSilenceMs = 2'000;
@@ -33,7 +34,13 @@ bool closes_connection(Reason reason) noexcept {
 }  // namespace
 
 Session::Session(Worker& worker, Stream client, const asio::ip::address& peer)
-    : worker_(worker), client_(std::move(client)), peer_(peer.to_string()), address_(client_address(peer)) {
+    : worker_(worker),
+      client_(std::move(client)),
+      peer_(peer.to_string()),
+      address_(client_address(peer)),
+      in_(worker.buffer_budget(), kSmallBlock),
+      up_(worker.buffer_budget()) {
+  out_held_.count_in(worker_.buffer_budget());
   worker_.enlist(*this);
   worker_.cells().client_connections.add(1);
 }
@@ -79,9 +86,9 @@ Task<void> Session::serve() {
 Task<bool> Session::shake_hands() {
   if (!client_.is_tls()) co_return true;
   set_client_deadline(worker_.config().timeouts.head_ms);
-  idle_ = true;
+  worker_.enlist_idle(*this);
   const error_code error = co_await client_.handshake();
-  idle_ = false;
+  idle_hook.unlink();
   clear_client_deadline();
   auto& cells = worker_.cells();
   auto& ended_well = client_.tls()->is_resumed() ? cells.tls_handshakes_resumed : cells.tls_handshakes;
@@ -113,11 +120,17 @@ Task<bool> Session::read_head(std::optional<Reason>& fault) {
       co_return true;
     }
     if (in_.empty() && worker_.draining()) co_return false;
-    make_room_for_head();
-    idle_ = in_.empty();
+    const bool has_room = make_room_for_head();
+    if (!has_room) {
+      clear_client_deadline();
+      keep_open_ = false;
+      fault = Reason::buffers_full;
+      co_return true;
+    }
+    if (in_.empty()) worker_.enlist_idle(*this);
     const auto space = in_.space();
     const auto [error, got] = co_await client_.read_some(space);
-    idle_ = false;
+    idle_hook.unlink();
     if (error) {
       // A head that was begun and never ended deserves an answer; a connection that says nothing does not.
       if (!client_expired_ || in_.empty()) co_return false;
@@ -157,14 +170,17 @@ std::optional<Reason> Session::parse_head(HeadScanner::Result scanned) {
   return std::nullopt;
 }
 
-void Session::make_room_for_head() {
-  if (!in_.space().empty()) return;
+// False: the head needs a larger block, and there is no memory for it. Whose it is, is not known yet.
+bool Session::make_room_for_head() {
+  if (!in_.space().empty()) return true;
   if (in_.size() < in_.capacity()) {
     in_.compact();
-    return;
+    return true;
   }
+  if (worker_.buffer_budget().refuses(true)) return false;
   const auto bytes_max = static_cast<std::size_t>(worker_.config().limits.head_bytes_max);
   in_.use_own(std::min(in_.capacity() * 4, bytes_max + kSmallBlock));
+  return true;
 }
 
 void Session::begin(Call& call) {
@@ -209,71 +225,6 @@ void Session::take_first_body(Call& call) {
     default: call.body_done = true;
   }
   call.body_seen = call.first_body.size();
-}
-
-// ---- phases 3 to 5: identify, route, admit ----
-
-std::optional<Reason> Session::decide(Call& call) {
-  if (const auto reason = identify_and_route(call)) return reason;
-  const auto body_max = static_cast<std::uint64_t>(worker_.config().limits.body_bytes_max);
-  if (call.body_seen > body_max || call.body_left > body_max - call.body_seen) return Reason::body_too_large;
-  if (worker_.draining()) return Reason::draining;
-  if (worker_.overload().refuses(limiter::is_paid(*call.subscription))) [[unlikely]]
-    return Reason::overloaded;
-  call.slot = worker_.recorder().slot(call.subscription->number, hour_of(call.at));
-  if (call.slot == nullptr) return Reason::journal_full;
-  auto decision = limiter::admit(*call.subscription, call.at, call.started_ns);
-  const auto* refusal = std::get_if<limiter::Refusal>(&decision);
-  if (call.service->config->definition.rate_limit_headers) {
-    const auto [limit, remaining] = limiter::room_now(*call.subscription, call.at, call.started_ns);
-    call.has_rate_limit = true;
-    call.rate_limit = {limit, refusal != nullptr ? 0 : remaining, 1};
-  }
-  if (refusal != nullptr) {
-    // The fields speak of the limit; of a spent quota they would promise what no second brings.
-    call.has_rate_limit = call.has_rate_limit && *refusal == limiter::Refusal::limit_reached;
-    return reason_of(*refusal);
-  }
-  call.admission = std::get<limiter::Admission>(std::move(decision));
-  if (!worker_.plane().keeper.is_durable() && !may_go_uncounted(call.admission)) [[unlikely]] {
-    call.admission = {};
-    return Reason::journal_failing;
-  }
-  call.admitted = true;
-  call.service->cells.in_flight[call.admission.paid ? 0 : 1].add(1);
-  return std::nullopt;
-}
-
-// While a power cut could take what is counted: nobody gets for free, or again, what has a count of its own; whoever is
-// charged afterwards goes on within the allowance, and under an unlimited pack there is nothing to lose.
-bool Session::may_go_uncounted(const limiter::Admission& admission) {
-  if (admission.unmetered) return true;
-  if (!admission.paid || admission.prepaid || admission.hold.points() > Points()) return false;
-  return worker_.plane().keeper.take_allowance(admission.cost);
-}
-
-std::optional<Reason> Session::identify_and_route(Call& call) {
-  // The route is looked up first, but only for the dialect of a refusal: an unknown key is refused before it.
-  call.service = worker_.routes().find(host_of(request_.host), request_.target.path);
-  if (call.bad_body) return Reason::bad_request;
-  const PresentedKey presented = presented_key(request_);
-  if (presented.conflict || presented.key.empty() || presented.key.size() > kKeyBytesMax) return Reason::invalid_key;
-  const auto& directory = worker_.plane().directory;
-  call.account = directory.identify(sha256(presented.key), call.at);
-  if (call.account == nullptr) return invalid_key();
-  if (!call.service) return Reason::unknown_service;
-  call.subscription = directory.find(*call.account, *call.service->config->limits);
-  if (call.subscription == nullptr) return Reason::not_subscribed;
-  return std::nullopt;
-}
-
-// Keys are looked up before failures are: behind a shared address a valid key works whatever its neighbours send.
-Reason Session::invalid_key() noexcept {
-  worker_.cells().key_failures.add(1);
-  const std::int64_t max = worker_.config().limits.key_failures_per_address_max;
-  if (max == 0) return Reason::invalid_key;
-  const std::int64_t failures = worker_.plane().key_failures.count(address_, worker_.coarse_now_ns());
-  return failures > max ? Reason::too_many_failures : Reason::invalid_key;
 }
 
 // Answers a call that the gateway answers itself: refused, or failed upstream before any head came back.
@@ -344,8 +295,11 @@ void Session::settle(Call& call) {
       cells.overhead.observe(now - call.started_ns - upstream);
     }
   }
+  if (call.fault && is_of_upstream(*call.fault)) [[unlikely]]
+    log_upstream_fault(call);
   if (worker_.plane().access_log != nullptr) write_access_line(call);
   if (out_.capacity() > kSmallBlock) std::string().swap(out_);
+  count_out();
 }
 
 void Session::write_access_line(Call& call) {
@@ -380,6 +334,24 @@ void Session::write_access_line(Call& call) {
   log_method_.clear();
   log_path_.clear();
   log_trace_.clear();
+}
+
+// Whoever looks into a 502 or 504 finds it here by its request id. Names come from configuration, never from a client.
+void Session::log_upstream_fault(const Call& call) {
+  if (!worker_.may_log_trouble()) return;
+  const auto& service = *call.service->config;
+  const std::string_view upstream =
+      call.upstream_index != kNoUpstream ? std::string_view(service.upstreams[call.upstream_index]->host) : "none";
+  std::string cause = "what it sent is not an HTTP answer";
+  if (*call.fault == Reason::upstream_timeout) {
+    cause = "it was silent for too long";
+  } else if (call.upstream_error == asio::error::eof) {
+    cause = "it closed the connection";
+  } else if (call.upstream_error) {
+    cause = call.upstream_error.message();
+  }
+  spdlog::warn("request {} of service {}: {} at {}: {}{}", call.id(), service.id, code_of(*call.fault), upstream, cause,
+               call.answered ? " in the middle of its answer" : "");
 }
 
 // A close with unread input makes the kernel send a reset, which can destroy the answer on its way. So: half-close,

@@ -43,24 +43,29 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   void abandon() noexcept override;
 
  private:
-  // session.cc: phases 2 to 5 and 8
+  // session.cc: phases 1, 2 and 8
   Task<bool> shake_hands();
   Task<bool> read_head(std::optional<Reason>& fault);
   void skip_blank_line() noexcept;
   std::optional<Reason> parse_head(HeadScanner::Result scanned);
-  void make_room_for_head();
+  [[nodiscard]] bool make_room_for_head();
   [[nodiscard]] HeadLimits head_limits() const noexcept;
   void begin(Call& call);
   void take_first_body(Call& call);
-  std::optional<Reason> decide(Call& call);
-  std::optional<Reason> identify_and_route(Call& call);
-  [[nodiscard]] Reason invalid_key() noexcept;
-  [[nodiscard]] bool may_go_uncounted(const limiter::Admission& admission);
   Task<void> refuse(Call& call, Reason reason);
   Task<void> discard_body(Call& call);
   void settle(Call& call);
   void write_access_line(Call& call);
+  void log_upstream_fault(const Call& call);
   Task<void> linger();
+  // A usual head's room is the connection's own, as is a small block of in_; what is larger is the budget's.
+  void count_out() noexcept { out_held_.set(out_.capacity() > kSmallBlock ? out_.capacity() : 0); }
+
+  // session_admit.cc: phases 3 to 5
+  std::optional<Reason> decide(Call& call);
+  std::optional<Reason> identify_and_route(Call& call);
+  [[nodiscard]] Reason invalid_key() noexcept;
+  [[nodiscard]] bool may_go_uncounted(const limiter::Admission& admission);
 
   // session_forward.cc: phase 6
   Task<void> proxy(Call& call);
@@ -108,6 +113,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   Buffer in_;        // from the client
   Buffer up_;        // from the upstream
   std::string out_;  // the head being written, to either side
+  HeldBytes out_held_;
   HeadScanner scanner_;
   RequestHead request_;
   ResponseHead response_;
@@ -124,7 +130,6 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   bool client_expired_ = false;
   bool upstream_expired_ = false;
   bool reading_upstream_ = false;
-  bool idle_ = false;  // between calls, and no byte of the next has come: free to be closed
   bool keep_open_ = true;
   bool answered_ = false;        // the last call was answered, so a close must let the client read that answer
   bool close_abruptly_ = false;  // the client is gone, or must see that its answer was cut

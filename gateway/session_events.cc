@@ -35,7 +35,7 @@ void Session::client_gone() noexcept {
 
 void Session::close_if_idle() noexcept {
   error_code ignored;
-  if (idle_) client_.cancel();
+  if (idle_hook.is_linked()) client_.cancel();
 }
 
 void Session::abandon() noexcept {

@@ -39,12 +39,15 @@ void Session::keep_for_retry(Call& call) {
   if (!call.replayable || call.body_done) return;
   call.head_copy.assign(request_.method.data(), scanner_.bytes());  // the method is its first word
   call.body_copy = call.first_body;
+  call.copied.count_in(worker_.buffer_budget());
+  call.copied.set(call.head_copy.capacity() + call.body_copy.capacity());
 }
 
 void Session::keep_for_retry(Call& call, std::string_view piece) {
   if (!call.replayable) return;
   call.replayable = call.body_copy.size() + piece.size() <= kReplayBodyMax;
   if (call.replayable) call.body_copy += piece;
+  call.copied.set(call.head_copy.capacity() + call.body_copy.capacity());
 }
 
 // Back to the begin of the request for the second try. False: it cannot be made any more; the call says why.
@@ -78,6 +81,7 @@ Task<bool> Session::connect(Call& call, bool fresh) {
       upstream_->index = index;
       const error_code error = co_await open_connection(service, *upstream_);
       if (error) {
+        call.upstream_error = error;
         if (!call.client_failed) upstream_failed(upstream, worker_.config().upstreams, steady_ns());
         upstream_.reset();
         continue;
@@ -133,11 +137,10 @@ Task<error_code> Session::secure(WorkerService& service, UpstreamConnection& con
   stream.secure(UpstreamTls::connect(service.config->tls, stream.socket().native_handle(),
                                      connection.upstream->address.host, service.sessions[connection.index].get()));
   const error_code error = co_await stream.handshake();
-  if (error && error != asio::error::operation_aborted) {
-    service.sessions[connection.index].reset();
-    worker_.tell_tls_failure(service.config->id, connection.upstream->host, stream.tls()->failure());
-  }
-  co_return error;
+  if (!error || error == asio::error::operation_aborted) co_return error;
+  service.sessions[connection.index].reset();
+  worker_.tell_tls_failure(service.config->id, connection.upstream->host, stream.tls()->failure());
+  co_return make_error_code(boost::system::errc::protocol_error);
 }
 
 // One try: request out, answer back. What became of it is in the call (answered, fault, retry, client_failed).
@@ -176,6 +179,7 @@ Task<void> Session::send_request(Call& call) {
   forwarded.trust_forwarded = worker_.config().trust_forwarded;
   out_.clear();
   write_request_head(out_, request_, forwarded);
+  count_out();
   keep_for_retry(call);
 
   std::array<char, 20> size_line;

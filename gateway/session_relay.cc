@@ -84,6 +84,7 @@ Task<bool> Session::read_upstream(Call& call) {
   clear_upstream_deadline();
   up_.append(got);
   call.upstream_ended = error == asio::error::eof;
+  call.upstream_error = error;
   co_return !error;
 }
 
@@ -114,6 +115,7 @@ Task<void> Session::relay(Call& call) {
   answer.date = worker_.http_date();
   out_.clear();
   write_response_head(out_, response_, answer);
+  count_out();
   call.status = response_.status;
   call.service->cells.answers[static_cast<std::size_t>(response_.status)].add(1);
   call.answered = true;

@@ -21,6 +21,7 @@ constexpr int kUnsentMax = 256 * 1024;
 
 constexpr int kBacklog = 4096;
 constexpr std::uint64_t kSweepEveryTicks = 20;  // idle upstream connections: once a second
+constexpr std::int64_t kTroubleLinesPerS = 10;
 constexpr auto kAcceptPause = std::chrono::milliseconds(50);
 
 void log_end(const std::exception_ptr& failure, std::string_view what) {
@@ -43,8 +44,11 @@ Worker::Worker(std::size_t index, Plane& plane, std::shared_ptr<const Config> co
       coarse_now_ns_(steady_ns()),
       wheel_(coarse_now_ns_),
       http_date_(plane.clock.now()),
+      buffer_budget_(cells_.buffer_bytes),
       request_prefix_(random_hex(6)),
-      log_id_start_(random_log_id_start()) {}
+      log_id_start_(random_log_id_start()) {
+  look_at_buffers();
+}
 
 Worker::~Worker() { join(); }
 
@@ -100,20 +104,25 @@ Task<void> Worker::accept_loop(Transport transport) {
     const auto [error] = co_await acceptor.async_accept(client, from, kAwait);
     if (error == asio::error::operation_aborted || error == asio::error::bad_descriptor) break;
     if (error) {
+      bool has_room = false;
+      if (error == asio::error::no_descriptors) has_room = co_await close_longest_idle();
+      if (has_room) continue;
       // Out of descriptors or memory: waiting lets others finish; spinning would not.
       cells_.connections_refused.add(1);
       Timer pause(loop_.get_executor(), kAcceptPause);
       co_await pause.async_wait(kAwait);
       continue;
     }
-    auto place = place_for(from.address());
+    auto place = co_await place_for(from.address());
     if (!place) continue;
     error_code ignored;
     client.set_option(asio::ip::tcp::no_delay(true), ignored);
     client.set_option(UnsentMax(kUnsentMax), ignored);
     client.native_non_blocking(true, ignored);
     asio::co_spawn(loop_, run_session(std::move(client), from.address(), transport, std::move(*place)),
-                   [](const std::exception_ptr& failure) { log_end(failure, "a session"); });
+                   [this](const std::exception_ptr& failure) {
+                     if (failure && may_log_trouble()) log_end(failure, "a session");
+                   });
   }
 }
 
@@ -126,23 +135,44 @@ Task<void> Worker::run_session(Socket client, asio::ip::address peer, Transport 
   co_await session.serve();
 }
 
-// Counts a new connection; nullopt: it is one too many and is to be closed.
-std::optional<AddressConnections::Place> Worker::place_for(const asio::ip::address& from) {
-  const auto& limits = config_->limits;
-  const std::int64_t max = std::min(limits.connections_max, plane_.connections_by_descriptors);
-  if (plane_.connections.load(std::memory_order_relaxed) >= max) {
-    cells_.connections_refused.add(1);
-    return std::nullopt;
-  }
-  auto place = plane_.address_connections.enter(client_address(from), limits.connections_per_address_max);
+// Counts a new connection; nullopt: it is one too many and is to be closed. Its own address's limit comes first, so
+// that whoever is at it cannot push others out.
+Task<std::optional<AddressConnections::Place>> Worker::place_for(asio::ip::address from) {
+  const std::int64_t by_address = config_->limits.connections_per_address_max;
+  auto place = plane_.address_connections.enter(client_address(from), by_address);
   if (!place) {
     cells_.connections_refused_by_address.add(1);
-  } else if (plane_.connections.fetch_add(1, std::memory_order_relaxed) >= max) {
-    plane_.connections.fetch_sub(1, std::memory_order_relaxed);
-    cells_.connections_refused.add(1);
-    place.reset();
+    co_return std::nullopt;
   }
-  return place;
+  bool counted = count_connection();
+  if (!counted) {
+    const bool has_room = co_await close_longest_idle();
+    counted = has_room && count_connection();
+  }
+  if (!counted) {
+    cells_.connections_refused.add(1);
+    co_return std::nullopt;
+  }
+  co_return std::move(place);
+}
+
+bool Worker::count_connection() noexcept {
+  const std::int64_t max = std::min(config_->limits.connections_max, plane_.connections_by_descriptors);
+  if (plane_.connections.fetch_add(1, std::memory_order_relaxed) < max) return true;
+  plane_.connections.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+// A connection that carries no call makes room for one that may. False: this worker has none.
+Task<bool> Worker::close_longest_idle() {
+  if (idle_sessions_.empty()) co_return false;
+  SessionLink& longest = idle_sessions_.front();
+  longest.close_if_idle();
+  longest.idle_hook.unlink();  // the next one to go is another
+  cells_.connections_evicted.add(1);
+  // Its end is queued before us: when we are back, its place and its descriptor are free.
+  co_await asio::post(loop_.get_executor(), kAwait);
+  co_return true;
 }
 
 Task<void> Worker::tick_loop() {
@@ -164,6 +194,7 @@ void Worker::tick() {
   const WallTime now = plane_.clock.now();
   recorder_.advance(hour_of(now));
   http_date_.set(now);
+  look_at_buffers();
   wheel_.advance(coarse_now_ns_);
   poll_waiting_clients();
   if (++ticks_ % kSweepEveryTicks == 0) {
@@ -179,13 +210,29 @@ void Worker::note_lag(std::int64_t lag_ns) {
   cells_.loop_lag_ns.add(overload_.lag_ns() - cells_.loop_lag_ns.load());
 }
 
+void Worker::look_at_buffers() {
+  std::int64_t others = 0;
+  for (std::size_t i = 0; i < plane_.metrics.workers(); ++i) {
+    if (i != index_) others += plane_.metrics.worker(i).buffer_bytes.load();
+  }
+  buffer_budget_.observe(others, config_->limits.buffer_bytes_max);
+}
+
+bool Worker::may_log_trouble() noexcept {
+  if (trouble_lines_.take(coarse_now_ns_, kTroubleLinesPerS)) return true;
+  cells_.log_left_out.add(1);
+  return false;
+}
+
 void Worker::tell_lines_left_out() {
   const std::int64_t lines = refusal_lines_.take_left_out();
   if (lines > 0) spdlog::warn("the access log of worker {} left out {} lines of refused calls", index_, lines);
+  const std::int64_t trouble = trouble_lines_.take_left_out();
+  if (trouble > 0) spdlog::warn("worker {} left out {} lines of failed calls", index_, trouble);
 }
 
 void Worker::tell_tls_failure(std::string_view service, std::string_view upstream, std::string_view why) {
-  if (tls_lines_.take(steady_ns(), 1)) spdlog::warn("TLS with {} of service {} failed: {}", upstream, service, why);
+  if (may_log_trouble()) spdlog::warn("TLS with {} of service {} failed: {}", upstream, service, why);
 }
 
 // While a call waits for its upstream nobody reads from the client. Clients that have left are found here, all with

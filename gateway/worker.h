@@ -22,6 +22,7 @@
 #include "gateway/access_log.h"
 #include "gateway/address_connections.h"
 #include "gateway/buffer.h"
+#include "gateway/buffer_budget.h"
 #include "gateway/config.h"
 #include "gateway/deadline_wheel.h"
 #include "gateway/http_date.h"
@@ -51,6 +52,10 @@ class SessionLink
   virtual void client_gone() noexcept = 0;
   virtual void close_if_idle() noexcept = 0;
   virtual void abandon() noexcept = 0;
+
+  // Linked while the connection is between two calls and no byte of the next has come: free to be closed.
+  using IdleHook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+  IdleHook idle_hook;
 };
 
 [[nodiscard]] inline std::uint64_t random_seed() { return std::stoull(random_hex(8), nullptr, 16); }
@@ -113,13 +118,17 @@ class Worker {
   [[nodiscard]] asio::io_context& loop() noexcept { return loop_; }
   [[nodiscard]] bool draining() const noexcept { return draining_; }
   [[nodiscard]] const Overload& overload() const noexcept { return overload_; }
+  [[nodiscard]] BufferBudget& buffer_budget() noexcept { return buffer_budget_; }
   [[nodiscard]] LineBudget& refusal_lines() noexcept { return refusal_lines_; }
-  // A line for the operator, at most one a second: why an upstream's TLS was not accepted.
+  // A line for the operator: why an upstream's TLS was not accepted.
   void tell_tls_failure(std::string_view service, std::string_view upstream, std::string_view why);
+  // One more line of the process's log about a single call or connection? False: it is counted instead.
+  [[nodiscard]] bool may_log_trouble() noexcept;
   // Steady time as of the last tick, at most 50 ms old: for deadlines.
   [[nodiscard]] std::int64_t coarse_now_ns() const noexcept { return coarse_now_ns_; }
   [[nodiscard]] std::string_view http_date() const noexcept { return http_date_.text(); }  // as of the last tick
   void enlist(SessionLink& session) noexcept { sessions_.push_back(session); }
+  void enlist_idle(SessionLink& session) noexcept { idle_sessions_.push_back(session); }  // until its hook is unlinked
   // A request's id is the prefix (12 random hexadecimal digits of this worker) and its number.
   [[nodiscard]] std::uint64_t next_request_number() noexcept { return ++request_number_; }
   // Of a request's number, for an answer in the baidu dialect.
@@ -130,9 +139,12 @@ class Worker {
   Task<void> accept_loop(Transport transport);
   Task<void> run_session(Socket client, asio::ip::address peer, Transport transport, AddressConnections::Place place);
   Task<void> tick_loop();
-  [[nodiscard]] std::optional<AddressConnections::Place> place_for(const asio::ip::address& from);
+  Task<std::optional<AddressConnections::Place>> place_for(asio::ip::address from);
+  [[nodiscard]] bool count_connection() noexcept;
+  Task<bool> close_longest_idle();
   void tick();
   void note_lag(std::int64_t lag_ns);
+  void look_at_buffers();
   void tell_lines_left_out();
   void poll_waiting_clients();
 
@@ -147,11 +159,14 @@ class Worker {
   DeadlineWheel wheel_;
   HttpDate http_date_;
   Overload overload_;
+  BufferBudget buffer_budget_;
   LineBudget refusal_lines_;
-  LineBudget tls_lines_;
+  LineBudget trouble_lines_;
   BlockPool small_blocks_{kSmallBlock, 4096};
   BlockPool large_blocks_{kLargeBlock, 512};
   boost::intrusive::list<SessionLink, boost::intrusive::constant_time_size<false>> sessions_;
+  using IdleMember = boost::intrusive::member_hook<SessionLink, SessionLink::IdleHook, &SessionLink::idle_hook>;
+  boost::intrusive::list<SessionLink, IdleMember, boost::intrusive::constant_time_size<false>> idle_sessions_;
   std::uint64_t ticks_ = 0;
   std::vector<SessionLink*> waiting_;  // scratch of poll_waiting_clients()
   std::vector<pollfd> polled_;

@@ -76,10 +76,13 @@ struct WorkerCells {
   Cell tls_handshakes;  // of clients, in full
   Cell tls_handshakes_resumed;
   Cell tls_handshakes_failed;
+  Cell connections_evicted;  // idle ones, to make room
   Cell access_log_dropped;
   Cell access_log_left_out;  // lines of refusals beyond what a second may have
   Cell key_failures;
-  Cell loop_lag_ns;  // a gauge
+  Cell log_left_out;  // lines of the process's log about single calls and connections
+  Cell loop_lag_ns;   // a gauge
+  Cell buffer_bytes;  // held by calls: goes up and down
 };
 
 // A gauge or counter that is read when scraped, from wherever the truth is.
@@ -100,6 +103,7 @@ class Metrics {
   // The cells of a worker for a service; the same ones every time for the same pair. Any thread; takes a lock, so
   // only when a service appears. The service "" stands for requests that never reached one.
   ServiceCells& cells(std::size_t worker, std::string_view service);
+  [[nodiscard]] std::size_t workers() const noexcept { return workers_.size(); }
   WorkerCells& worker(std::size_t worker) { return workers_.at(worker); }
 
   void add(ReadMetric metric);  // before the first scrape

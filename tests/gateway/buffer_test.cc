@@ -90,6 +90,48 @@ TEST(Buffer, GivesItsBlockBackToThePoolItCameFrom) {
   EXPECT_EQ(other.space().data(), block);
 }
 
+TEST(BufferBudget, CountsWhatABufferHoldsBeyondItsFreeBytesAndHasItBack) {
+  meter::Cell held;
+  BufferBudget budget(held);
+  BlockPool small(8, 4);
+  BlockPool large(32, 4);
+  {
+    Buffer idle(budget, 8);
+    idle.use(small);
+    EXPECT_EQ(held.load(), 0);
+    idle.use(large);
+    EXPECT_EQ(held.load(), 24);
+    Buffer other(budget);
+    other.use(small);
+    EXPECT_EQ(held.load(), 32);
+    other.use_own(100);
+    EXPECT_EQ(held.load(), 124);
+    other.release();
+    EXPECT_EQ(held.load(), 24);
+    HeldBytes copy;
+    copy.count_in(budget);
+    copy.set(10);
+    copy.set(7);
+    EXPECT_EQ(held.load(), 31);
+  }
+  EXPECT_EQ(held.load(), 0);
+}
+
+TEST(BufferBudget, RefusesFreeCallsFromThreeQuartersAndPaidOnesAtItWithWhatOtherWorkersHold) {
+  meter::Cell held;
+  BufferBudget budget(held);
+  const auto refuses = [&](std::int64_t others, std::int64_t max) {
+    budget.observe(others, max);
+    return std::pair(budget.refuses(false), budget.refuses(true));
+  };
+  budget.add(30);
+  EXPECT_EQ(refuses(44, 100), std::pair(false, false));
+  EXPECT_EQ(refuses(45, 100), std::pair(true, false));
+  EXPECT_EQ(refuses(69, 100), std::pair(true, false));
+  EXPECT_EQ(refuses(70, 100), std::pair(true, true));
+  EXPECT_EQ(refuses(70, 0), std::pair(false, false)) << "0 is no budget";
+}
+
 TEST(BlockPool, KeepsNoMoreThanItWasTold) {
   BlockPool pool(8, 1);
   auto first = pool.take();

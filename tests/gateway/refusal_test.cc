@@ -36,6 +36,7 @@ const std::vector<Row> kContract = {
     {Reason::journal_full, "no_capacity", 503, true, "server_error", 503, 2},
     {Reason::draining, "no_capacity", 503, true, "server_error", 503, 2},
     {Reason::overloaded, "no_capacity", 503, true, "server_error", 503, 2},
+    {Reason::buffers_full, "no_capacity", 503, true, "server_error", 503, 2},
     {Reason::too_many_failures, "too_many_failures", 429, true, "rate_limit_exceeded", 429, 18},
     {Reason::upstream_unreachable, "upstream_unreachable", 502, false, "server_error", 502, 282000},
     {Reason::upstream_failed, "upstream_failed", 502, false, "server_error", 502, 282000},
