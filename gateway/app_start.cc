@@ -34,13 +34,24 @@ auto run_and_wait(BillingThread& thread, Work work) {
   return result.get();
 }
 
-// Idle clients must not take the descriptors that calls need: each connection is let in with one for its upstream.
-std::int64_t connections_by_descriptors(std::int64_t wanted) {
-  constexpr std::int64_t kOwn = 40;  // store, journal, logs, loops, listeners, the admin API
+// How many descriptors the process may have, or a number beyond all needs.
+std::int64_t descriptors_max() {
+  constexpr rlim_t kPlenty = 1U << 30U;
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return wanted;
-  const auto descriptors = static_cast<std::int64_t>(std::min<rlim_t>(limit.rlim_cur, 1U << 30U));
-  const std::int64_t room = std::max<std::int64_t>((descriptors - kOwn) / 2, 1);
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return kPlenty;
+  return static_cast<std::int64_t>(std::min(limit.rlim_cur, kPlenty));
+}
+
+// Whoever holds connections to the admin API open must not take the descriptors that calls need.
+std::int64_t admin_connections_max() {
+  return std::clamp<std::int64_t>(descriptors_max() / 8, 4, AdminOptions().connections_max);
+}
+
+// Idle clients must not take them either: each connection is let in with one for its upstream.
+std::int64_t connections_by_descriptors(std::int64_t wanted) {
+  constexpr std::int64_t kOwn = 40;  // store, journal, logs, loops, listeners
+  const std::int64_t descriptors = descriptors_max();
+  const std::int64_t room = std::max<std::int64_t>((descriptors - kOwn - admin_connections_max()) / 2, 1);
   if (room < wanted) {
     spdlog::info("{} descriptors allow {} client connections, not the {} of limits.connections_max", descriptors, room,
                  wanted);
@@ -193,6 +204,7 @@ Result<void> Serve::start_admin() {
   if (!token) return token.error();
   AdminOptions options;
   options.listen = config_->admin_listen;
+  options.connections_max = static_cast<std::size_t>(admin_connections_max());
   options.token = token->token;
   const auto reader = load_billing_read_token(*config_, token->token);
   if (!reader) return reader.error();

@@ -36,16 +36,17 @@ struct Call {
   bool body_done = false;       // all of the request's body has been read
   bool bad_body = false;
   bool admitted = false;
-  bool ended = false;           // the outcome is counted
-  bool answered = false;        // a final head went to the client
-  bool client_failed = false;   // the client is gone or takes nothing
-  bool upstream_whole = false;  // the answer's body arrived whole
-  bool upstream_ended = false;  // the last read met the end of the stream
-  bool upload_failed = false;   // the upstream takes no more of the body
-  std::optional<Reason> fault;  // why the gateway answers instead of the upstream
-  error_code upstream_error;    // of the last connect or read, if the fault is the upstream's
-  bool nothing_sent = true;     // the upstream's socket took no byte of it
-  bool retry = false;           // to be sent again, on a fresh connection
+  bool ended = false;            // the outcome is counted
+  bool answered = false;         // a final head went to the client
+  bool client_failed = false;    // the client is gone or takes nothing
+  bool upstream_whole = false;   // the answer's body arrived whole
+  bool upstream_ended = false;   // the last read met the end of the stream
+  bool upload_failed = false;    // the upstream takes no more of the body
+  bool upload_unwanted = false;  // the answer is through: nobody waits for the rest of the body
+  std::optional<Reason> fault;   // why the gateway answers instead of the upstream
+  error_code upstream_error;     // of the last connect or read, if the fault is the upstream's
+  bool nothing_sent = true;      // the upstream's socket took no byte of it
+  bool retry = false;            // to be sent again, on a fresh connection
   bool retried = false;
   bool replayable = false;                   // all that was sent so far can be sent again:
   std::string head_copy;                     // if the body did not come whole with the head, which else is still in

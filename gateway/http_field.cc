@@ -53,6 +53,7 @@ constexpr std::array kKnownFields = {
     KnownField{"x-request-id", FieldId::owned},
     KnownField{"authorization", FieldId::authorization},
     KnownField{"content-length", FieldId::content_length},
+    KnownField{"http2-settings", FieldId::hop_by_hop},
     KnownField{"x-call-outcome", FieldId::call_outcome},
     KnownField{"x-forwarded-for", FieldId::forwarded_for},
     KnownField{"x-forwarded-host", FieldId::forwarded_host},

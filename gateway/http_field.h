@@ -15,7 +15,8 @@ enum class FieldId : std::uint8_t {
   expect,
   host,
   transfer_encoding,
-  hop_by_hop,  // Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Upgrade
+  hop_by_hop,  // Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Upgrade,
+               // HTTP2-Settings
   // credentials of ours
   authorization,
   api_key,

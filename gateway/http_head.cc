@@ -76,12 +76,16 @@ struct ConnectionOptions {
   bool bad = false;
 };
 
+// Each name there is looked for among all fields.
+constexpr int kConnectionOptionsMax = 64;
+
 ConnectionOptions connection_options(const std::vector<Field>& fields) noexcept {
   ConnectionOptions options;
+  int count = 0;
   for (const Field& field : fields) {
     if (field.id != FieldId::connection) continue;
     for_each_element(field.value, [&](std::string_view token) {
-      options.bad = options.bad || !is_token(token);
+      options.bad = options.bad || !is_token(token) || ++count > kConnectionOptionsMax;
       options.close = options.close || equals_ignoring_case(token, "close");
       options.keep_alive = options.keep_alive || equals_ignoring_case(token, "keep-alive");
     });

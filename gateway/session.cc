@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <boost/asio/post.hpp>
 #include <charconv>
 
 #include "base/clock.h"
@@ -73,6 +74,8 @@ Task<void> Session::serve() {
     answered_ = call.status != 0;
     settle(call);
     if (!keep_open_) break;
+    // Whoever sends many requests at once has one served in a turn, as everybody else.
+    if (!in_.empty()) co_await asio::post(worker_.loop().get_executor(), kAwait);
   }
   if (!shaken || close_abruptly_) co_return;
   // Nothing was answered when read_head() ended the loop; then there is nothing to wait for either.
@@ -85,11 +88,11 @@ Task<void> Session::serve() {
 // As long for it as for a head: neither has cost us anything that we would want to wait for. False: close.
 Task<bool> Session::shake_hands() {
   if (!client_.is_tls()) co_return true;
-  set_client_deadline(worker_.config().timeouts.head_ms);
+  set_read_deadline(worker_.config().timeouts.head_ms);
   worker_.enlist_idle(*this);
   const error_code error = co_await client_.handshake();
   idle_hook.unlink();
-  clear_client_deadline();
+  clear_read_deadline();
   auto& cells = worker_.cells();
   auto& ended_well = client_.tls()->is_resumed() ? cells.tls_handshakes_resumed : cells.tls_handshakes;
   (error ? cells.tls_handshakes_failed : ended_well).add(1);
@@ -102,27 +105,27 @@ Task<bool> Session::shake_hands() {
 Task<bool> Session::read_head(std::optional<Reason>& fault) {
   fault.reset();
   scanner_.reset();
-  client_expired_ = false;
+  client_read_expired_ = false;
   answered_ = false;
   request_.is_head = false;  // until a request line says so
   if (in_.has_block() && in_.empty() && in_.capacity() != kSmallBlock) in_.release();
   if (!in_.has_block()) in_.use(worker_.small_blocks());
   if (++requests_ >= worker_.config().limits.requests_per_connection_max) keep_open_ = false;
   const auto& timeouts = worker_.config().timeouts;
-  set_client_deadline(in_.empty() && requests_ > 1 ? timeouts.idle_ms : timeouts.head_ms);
+  set_read_deadline(in_.empty() && requests_ > 1 ? timeouts.idle_ms : timeouts.head_ms);
   while (true) {
     skip_blank_line();
     const auto scanned = scanner_.scan(in_.view());
     const auto bytes_max = static_cast<std::size_t>(worker_.config().limits.head_bytes_max);
     if (scanned != HeadScanner::Result::incomplete || in_.size() > bytes_max) {
-      clear_client_deadline();
+      clear_read_deadline();
       fault = parse_head(scanned);
       co_return true;
     }
     if (in_.empty() && worker_.draining()) co_return false;
     const bool has_room = make_room_for_head();
     if (!has_room) {
-      clear_client_deadline();
+      clear_read_deadline();
       keep_open_ = false;
       fault = Reason::buffers_full;
       co_return true;
@@ -133,11 +136,11 @@ Task<bool> Session::read_head(std::optional<Reason>& fault) {
     idle_hook.unlink();
     if (error) {
       // A head that was begun and never ended deserves an answer; a connection that says nothing does not.
-      if (!client_expired_ || in_.empty()) co_return false;
+      if (!client_read_expired_ || in_.empty()) co_return false;
       fault = Reason::request_timeout;
       co_return true;
     }
-    if (in_.empty()) set_client_deadline(worker_.config().timeouts.head_ms);
+    if (in_.empty()) set_read_deadline(worker_.config().timeouts.head_ms);
     in_.append(got);
   }
 }
@@ -184,6 +187,9 @@ bool Session::make_room_for_head() {
 }
 
 void Session::begin(Call& call) {
+  log_method_.clear();  // a head that is bad has none of its own
+  log_path_.clear();
+  log_trace_.clear();
   const auto& timeouts = worker_.config().timeouts;
   body_pace_ = Pace(timeouts.body_rate_min_bytes_per_s, timeouts.rate_grace_ms);
   answer_pace_ = Pace(timeouts.write_rate_min_bytes_per_s, timeouts.rate_grace_ms);
@@ -303,9 +309,10 @@ void Session::settle(Call& call) {
 }
 
 void Session::write_access_line(Call& call) {
-  // Only lines that cost their sender nothing are left out: a call that was forwarded always has its line.
+  // Only lines that cost their sender nothing are left out: a call that was forwarded, or could not be, has its line.
   const std::int64_t refusals_max = worker_.config().log.access_log_refusals_per_s_max;
-  if (call.forwarded_ns == 0 && !worker_.refusal_lines().take(worker_.coarse_now_ns(), refusals_max)) {
+  const bool refused = call.forwarded_ns == 0 && !(call.fault && is_of_upstream(*call.fault));
+  if (refused && !worker_.refusal_lines(call.subscription != nullptr).take(worker_.coarse_now_ns(), refusals_max)) {
     worker_.cells().access_log_left_out.add(1);
     return;
   }
@@ -331,9 +338,6 @@ void Session::write_access_line(Call& call) {
   }
   line.duration_us = (steady_ns() - call.started_ns) / 1000;
   if (!worker_.plane().access_log->write(worker_.index(), line)) worker_.cells().access_log_dropped.add(1);
-  log_method_.clear();
-  log_path_.clear();
-  log_trace_.clear();
 }
 
 // Whoever looks into a 502 or 504 finds it here by its request id. Names come from configuration, never from a client.
@@ -361,13 +365,13 @@ Task<void> Session::linger() {
   if (!in_.has_block()) in_.use(worker_.small_blocks());
   const std::int64_t until = steady_ns() + kLingerNs;
   while (steady_ns() < until) {
-    set_client_deadline(kLingerSilenceMs);
+    set_read_deadline(kLingerSilenceMs);
     in_.clear();
     const auto space = in_.space();
     const auto [error, got] = co_await client_.read_some(space);
     if (error || got == 0) break;
   }
-  clear_client_deadline();
+  clear_read_deadline();
 }
 
 }  // namespace tollgate::gateway

@@ -98,9 +98,14 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   // One read of a request's body into in_, within body_ms and the least pace.
   Task<error_code> read_body_bytes();
 
-  void set_client_deadline(std::int64_t after_ms) noexcept;
+  Task<error_code> wait_for_taker();
+  [[nodiscard]] bool is_for_the_other_way(const error_code& error, bool expired) const noexcept;
+
+  void set_read_deadline(std::int64_t after_ms) noexcept;   // of the client
+  void set_write_deadline(std::int64_t after_ms) noexcept;  // of the client
   void set_upstream_deadline(std::int64_t after_ms) noexcept;
-  void clear_client_deadline() noexcept { client_due_ns_ = kNever; }
+  void clear_read_deadline() noexcept { client_read_due_ns_ = kNever; }
+  void clear_write_deadline() noexcept { client_write_due_ns_ = kNever; }
   void clear_upstream_deadline() noexcept { upstream_due_ns_ = kNever; }
 
   Worker& worker_;
@@ -124,10 +129,12 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   Call* call_ = nullptr;          // while one is in progress
   Pace body_pace_{0, 0};          // anew for each call
   Pace answer_pace_{0, 0};        // the same
-  std::int64_t client_due_ns_ = kNever;
+  std::int64_t client_read_due_ns_ = kNever;
+  std::int64_t client_write_due_ns_ = kNever;
   std::int64_t upstream_due_ns_ = kNever;
   std::int64_t requests_ = 0;
-  bool client_expired_ = false;
+  bool client_read_expired_ = false;
+  bool client_write_expired_ = false;
   bool upstream_expired_ = false;
   bool reading_upstream_ = false;
   bool keep_open_ = true;

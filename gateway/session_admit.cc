@@ -54,7 +54,7 @@ std::optional<Reason> Session::identify_and_route(Call& call) {
   call.service = worker_.routes().find(host_of(request_.host), request_.target.path);
   if (call.bad_body) return Reason::bad_request;
   const PresentedKey presented = presented_key(request_);
-  if (presented.conflict || presented.key.empty() || presented.key.size() > kKeyBytesMax) return Reason::invalid_key;
+  if (presented.conflict || presented.key.empty() || presented.key.size() > kKeyBytesMax) return invalid_key();
   const auto& directory = worker_.plane().directory;
   call.account = directory.identify(sha256(presented.key), call.at);
   if (call.account == nullptr) return invalid_key();

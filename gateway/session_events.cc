@@ -1,20 +1,28 @@
 // What reaches a session from outside its coroutine: deadlines, clients that leave, draining. Each sets a word and
 // cancels the operation that waits, so that the coroutine itself finds out and cleans up.
-#include <utility>
+#include <algorithm>
 
 #include "gateway/session.h"
 
 namespace tollgate::gateway {
 
-std::int64_t Session::due_ns() const noexcept { return std::min(client_due_ns_, upstream_due_ns_); }
+std::int64_t Session::due_ns() const noexcept {
+  return std::min({client_read_due_ns_, client_write_due_ns_, upstream_due_ns_});
+}
 
+// There is no cancelling one direction of a socket: whoever waits in the other is woken too, and waits on.
 void Session::on_due(std::int64_t now_ns) noexcept {
-  error_code ignored;
-  if (client_due_ns_ <= now_ns) {
-    client_due_ns_ = kNever;
-    client_expired_ = true;
-    client_.cancel();
+  const bool read_expired = client_read_due_ns_ <= now_ns;
+  const bool write_expired = client_write_due_ns_ <= now_ns;
+  if (read_expired) {
+    client_read_due_ns_ = kNever;
+    client_read_expired_ = true;
   }
+  if (write_expired) {
+    client_write_due_ns_ = kNever;
+    client_write_expired_ = true;
+  }
+  if (read_expired || write_expired) client_.cancel();
   if (upstream_due_ns_ <= now_ns) {
     upstream_due_ns_ = kNever;
     upstream_expired_ = true;
@@ -34,20 +42,23 @@ void Session::client_gone() noexcept {
 }
 
 void Session::close_if_idle() noexcept {
-  error_code ignored;
   if (idle_hook.is_linked()) client_.cancel();
 }
 
 void Session::abandon() noexcept {
-  error_code ignored;
   keep_open_ = false;
   if (call_ != nullptr) call_->cut = true;
   client_gone();
   client_.cancel();
 }
 
-void Session::set_client_deadline(std::int64_t after_ms) noexcept {
-  client_due_ns_ = worker_.coarse_now_ns() + after_ms * 1'000'000;
+void Session::set_read_deadline(std::int64_t after_ms) noexcept {
+  client_read_due_ns_ = worker_.coarse_now_ns() + after_ms * 1'000'000;
+  worker_.wheel().update(*this);
+}
+
+void Session::set_write_deadline(std::int64_t after_ms) noexcept {
+  client_write_due_ns_ = worker_.coarse_now_ns() + after_ms * 1'000'000;
   worker_.wheel().update(*this);
 }
 
@@ -56,34 +67,55 @@ void Session::set_upstream_deadline(std::int64_t after_ms) noexcept {
   worker_.wheel().update(*this);
 }
 
+// While a body goes up and the answer comes back, each side's deadline wakes the other's wait: to be begun again.
+bool Session::is_for_the_other_way(const error_code& error, bool expired) const noexcept {
+  return error == asio::error::operation_aborted && !expired && call_ != nullptr && !call_->client_failed &&
+         !call_->upload_unwanted;
+}
+
 Task<error_code> Session::read_body_bytes() {
-  client_expired_ = false;
-  set_client_deadline(body_pace_.wait_ms(worker_.config().timeouts.body_ms));
+  client_read_expired_ = false;
+  set_read_deadline(body_pace_.wait_ms(worker_.config().timeouts.body_ms));
   const std::int64_t since = worker_.coarse_now_ns();
-  const auto space = in_.space();
-  const auto [error, got] = co_await client_.read_some(space);
-  clear_client_deadline();
-  body_pace_.waited(worker_.coarse_now_ns() - since, static_cast<std::int64_t>(got));
-  if (!error) in_.append(got);
-  co_return error;
+  while (true) {
+    const auto space = in_.space();
+    const auto [error, got] = co_await client_.read_some(space);
+    if (is_for_the_other_way(error, client_read_expired_)) continue;
+    clear_read_deadline();
+    body_pace_.waited(worker_.coarse_now_ns() - since, static_cast<std::int64_t>(got));
+    if (!error) in_.append(got);
+    co_return error;
+  }
 }
 
 Task<error_code> Session::send_to_client(Outgoing& out) {
   error_code error;
-  std::int64_t waited_ns = 0;
   while (!out.empty()) {
-    const auto sent = static_cast<std::int64_t>(client_.send_some(out, error));
-    if (sent > 0) answer_pace_.waited(std::exchange(waited_ns, 0), sent);
+    client_.send_some(out, error);
     if (out.empty() || !error) continue;
-    if (!would_block(error)) co_return error;
-    set_client_deadline(answer_pace_.wait_ms(worker_.config().timeouts.write_ms));
-    const std::int64_t since = worker_.coarse_now_ns();
-    const auto [waited] = co_await client_.wait_to_send();
-    clear_client_deadline();
-    if (waited) co_return waited;
-    waited_ns += worker_.coarse_now_ns() - since;
+    if (would_block(error)) error = co_await wait_for_taker();
+    if (error) co_return error;
   }
   co_return error_code();
+}
+
+// Until the client's socket has room again. What a client takes is what it acknowledges: room shows only when a large
+// part of what is queued has gone, so a slow and steady reader would look as if it took nothing.
+Task<error_code> Session::wait_for_taker() {
+  std::int64_t queued = client_.unacknowledged_bytes();
+  while (true) {
+    client_write_expired_ = false;
+    set_write_deadline(answer_pace_.wait_ms(worker_.config().timeouts.write_ms));
+    const std::int64_t since = worker_.coarse_now_ns();
+    const auto [error] = co_await client_.wait_to_send();
+    clear_write_deadline();
+    const std::int64_t taken = queued - client_.unacknowledged_bytes();
+    queued -= taken;
+    answer_pace_.waited(worker_.coarse_now_ns() - since, std::max<std::int64_t>(taken, 0));
+    if (!error) co_return error;
+    const bool is_taking = client_write_expired_ && taken > 0 && answer_pace_.left_ns() > 0;
+    if (!is_taking && !is_for_the_other_way(error, client_write_expired_)) co_return error;
+  }
 }
 
 Task<error_code> Session::send_to_upstream(Outgoing& out) {

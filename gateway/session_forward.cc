@@ -10,6 +10,13 @@
 namespace tollgate::gateway {
 namespace {
 constexpr std::size_t kReplayBodyMax = kLargeBlock;
+// No descriptor, port or memory for another connection: nothing that an upstream could be blamed for.
+bool is_of_this_machine(const error_code& error) noexcept {
+  return error == asio::error::no_descriptors || error == boost::system::errc::too_many_files_open_in_system ||
+         error == boost::system::errc::address_not_available || error == asio::error::no_buffer_space ||
+         error == asio::error::no_memory;
+}
+
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 }  // namespace
 
@@ -55,6 +62,7 @@ bool Session::rewind(Call& call) {
   call.retry = false;
   call.retried = true;
   call.upload_failed = false;
+  call.upload_unwanted = false;
   if (!call.replayable && !call.fault) call.fault = Reason::upstream_failed;
   if (call.fault || call.client_failed) return false;
   if (!call.head_copy.empty()) {
@@ -79,10 +87,14 @@ Task<bool> Session::connect(Call& call, bool fresh) {
       upstream_ = std::make_unique<UpstreamConnection>(worker_.loop().get_executor());
       upstream_->upstream = &upstream;
       upstream_->index = index;
-      const error_code error = co_await open_connection(service, *upstream_);
+      error_code error = co_await open_connection(service, *upstream_);
+      if (is_of_this_machine(error) && worker_.close_idle_upstreams() > 0) {
+        error = co_await open_connection(service, *upstream_);
+      }
       if (error) {
         call.upstream_error = error;
-        if (!call.client_failed) upstream_failed(upstream, worker_.config().upstreams, steady_ns());
+        if (!call.client_failed && !is_of_this_machine(error))
+          upstream_failed(upstream, worker_.config().upstreams, steady_ns());
         upstream_.reset();
         continue;
       }
@@ -247,7 +259,7 @@ Task<bool> Session::read_body_piece(Call& call, std::string_view& piece) {
   if (in_.empty()) {
     const error_code error = co_await read_body_bytes();
     if (error) {
-      if (client_expired_) {
+      if (client_read_expired_) {
         call.fault = Reason::request_timeout;
       } else if (error != asio::error::operation_aborted) {
         call.client_failed = true;
@@ -292,6 +304,7 @@ void Session::keep_or_drop_upstream(Call& call) {
   const bool clean = call.answered && !call.fault && !call.upload_failed && call.body_done && response_.keep_alive &&
                      call.upstream_whole && up_.empty();
   auto connection = std::move(upstream_);
+  if (call.answered) call.service->keep_session(*connection);
   if (!clean || worker_.draining()) return;
   const auto idle_max = static_cast<std::size_t>(worker_.config().upstreams.idle_connections_max);
   call.service->give_idle(std::move(connection), idle_max, steady_ns());

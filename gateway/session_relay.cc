@@ -34,6 +34,7 @@ Task<void> Session::respond(Call& call) {
     // Answered (or broken) before the request's body had ended: the rest is not wanted and cannot be told from a
     // next request once we stop reading it, so this connection ends. A second try reads on where this one stopped.
     if (!call.retry) keep_open_ = false;
+    call.upload_unwanted = true;
     client_.cancel();
     cancel_upstream();
   }

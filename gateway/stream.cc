@@ -1,7 +1,13 @@
 #include "gateway/stream.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+#include <boost/asio/post.hpp>
+
 namespace tollgate::gateway {
 namespace {
+constexpr int kReadsInARowMax = 4;
 constexpr std::size_t kRecordBytesMax = 16 * 1024;  // of one TLS record (RFC 8446 5.1)
 
 error_code error_of(TlsStep step) noexcept {
@@ -27,12 +33,23 @@ bool Stream::is_open_and_silent() noexcept {
   return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
+std::int64_t Stream::unacknowledged_bytes() noexcept {
+  int bytes = 0;
+  return ::ioctl(socket_.native_handle(), SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
 Task<std::tuple<error_code, std::size_t>> Stream::read_tls(std::span<char> into) {
+  // What has come is read without waiting; a peer that is fast enough would keep this thread from all others.
+  if (++reads_in_a_row_ >= kReadsInARowMax) {
+    reads_in_a_row_ = 0;
+    co_await asio::post(socket_.get_executor(), kAwait);
+  }
   while (true) {
     std::size_t got = 0;
     const TlsStep step = tls_->read(into, got);
     if (step == TlsStep::done) co_return std::tuple(error_code(), got);
     if (step == TlsStep::ended || step == TlsStep::failed) co_return std::tuple(error_of(step), std::size_t{0});
+    reads_in_a_row_ = 0;
     const auto ready = step == TlsStep::wants_read ? Socket::wait_read : Socket::wait_write;
     const auto [waited] = co_await socket_.async_wait(ready, kAwait);
     if (waited) co_return std::tuple(waited, std::size_t{0});

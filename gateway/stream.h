@@ -26,6 +26,8 @@ class Stream {
 
   // The peer has neither closed nor sent a byte: one system call.
   [[nodiscard]] bool is_open_and_silent() noexcept;
+  // What was sent and the peer has not acknowledged: in the kernel's queue or on its way.
+  [[nodiscard]] std::int64_t unacknowledged_bytes() noexcept;
 
   // Waits for bytes: {error, how many}. Plain sockets pay nothing for the choice: this is no coroutine.
   Task<std::tuple<error_code, std::size_t>> read_some(std::span<char> into) {
@@ -58,6 +60,7 @@ class Stream {
 
   Socket socket_;
   std::unique_ptr<TlsConnection> tls_;
+  int reads_in_a_row_ = 0;            // without a wait
   bool sends_after_reading_ = false;  // TLS may have to hear something before it can go on
 };
 

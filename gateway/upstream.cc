@@ -79,15 +79,27 @@ std::unique_ptr<UpstreamConnection> WorkerService::take_idle(std::size_t upstrea
 
 void WorkerService::give_idle(std::unique_ptr<UpstreamConnection> connection, std::size_t idle_max,
                               std::int64_t now_ns) {
-  if (!connection->reused && connection->stream.is_tls()) {
-    sessions[connection->index] = connection->stream.tls()->session();
-  }
   auto& connections = idle[connection->index];
   if (connections.size() >= idle_max) return;
   connection->idle_since_ns = now_ns;
   connection->reused = true;
   connections.push_back(std::move(connection));
   cells.upstream_connections[1].add(1);
+}
+
+void WorkerService::keep_session(const UpstreamConnection& connection) {
+  if (connection.reused || !connection.stream.is_tls()) return;  // once for each connection is enough
+  sessions[connection.index] = connection.stream.tls()->session();
+}
+
+std::size_t WorkerService::close_idle() {
+  std::size_t closed = 0;
+  for (auto& connections : idle) {
+    closed += connections.size();
+    cells.upstream_connections[1].add(-static_cast<std::int64_t>(connections.size()));
+    connections.clear();
+  }
+  return closed;
 }
 
 void WorkerService::sweep(std::int64_t now_ns, std::int64_t idle_ns) {

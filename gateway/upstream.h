@@ -74,6 +74,10 @@ struct WorkerService : boost::intrusive_ref_counter<WorkerService, boost::thread
   std::unique_ptr<UpstreamConnection> take_idle(std::size_t upstream);
   // Keeps the connection for the next call, unless enough are kept.
   void give_idle(std::unique_ptr<UpstreamConnection> connection, std::size_t idle_max, std::int64_t now_ns);
+  // What the next new connection to that upstream resumes. `connection` has carried an answer.
+  void keep_session(const UpstreamConnection& connection);
+  // Closes all idle ones; how many.
+  std::size_t close_idle();
   // Closes those that are idle for too long or that the upstream has closed.
   void sweep(std::int64_t now_ns, std::int64_t idle_ns);
 

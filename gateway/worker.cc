@@ -6,6 +6,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <exception>
+#include <utility>
 
 #include "base/ids.h"
 #include "gateway/refusal.h"
@@ -22,6 +23,7 @@ constexpr int kUnsentMax = 256 * 1024;
 constexpr int kBacklog = 4096;
 constexpr std::uint64_t kSweepEveryTicks = 20;  // idle upstream connections: once a second
 constexpr std::int64_t kTroubleLinesPerS = 10;
+constexpr std::int64_t kPauseNs = 4 * DeadlineWheel::kTickNs;
 constexpr auto kAcceptPause = std::chrono::milliseconds(50);
 
 void log_end(const std::exception_ptr& failure, std::string_view what) {
@@ -104,8 +106,8 @@ Task<void> Worker::accept_loop(Transport transport) {
     const auto [error] = co_await acceptor.async_accept(client, from, kAwait);
     if (error == asio::error::operation_aborted || error == asio::error::bad_descriptor) break;
     if (error) {
-      bool has_room = false;
-      if (error == asio::error::no_descriptors) has_room = co_await close_longest_idle();
+      bool has_room = error == asio::error::no_descriptors && close_idle_upstreams() > 0;
+      if (!has_room && error == asio::error::no_descriptors) has_room = co_await close_longest_idle();
       if (has_room) continue;
       // Out of descriptors or memory: waiting lets others finish; spinning would not.
       cells_.connections_refused.add(1);
@@ -188,14 +190,17 @@ Task<void> Worker::tick_loop() {
 }
 
 void Worker::tick() {
-  coarse_now_ns_ = steady_ns();
+  const std::int64_t before_ns = std::exchange(coarse_now_ns_, steady_ns());
   plane_.quiescence.pass(index_);
   plane_.keeper.watch(coarse_now_ns_);
   const WallTime now = plane_.clock.now();
   recorder_.advance(hour_of(now));
   http_date_.set(now);
   look_at_buffers();
-  wheel_.advance(coarse_now_ns_);
+  // After a pause of the whole process all is overdue, and much of what it waits for has come meanwhile: that goes
+  // first.
+  deadlines_put_off_ = coarse_now_ns_ - before_ns > kPauseNs && !deadlines_put_off_;
+  if (!deadlines_put_off_) wheel_.advance(coarse_now_ns_);
   poll_waiting_clients();
   if (++ticks_ % kSweepEveryTicks == 0) {
     const std::int64_t idle_ns = config_->upstreams.idle_ms * 1'000'000;
@@ -225,10 +230,16 @@ bool Worker::may_log_trouble() noexcept {
 }
 
 void Worker::tell_lines_left_out() {
-  const std::int64_t lines = refusal_lines_.take_left_out();
+  const std::int64_t lines = refusal_lines_.take_left_out() + limit_lines_.take_left_out();
   if (lines > 0) spdlog::warn("the access log of worker {} left out {} lines of refused calls", index_, lines);
   const std::int64_t trouble = trouble_lines_.take_left_out();
   if (trouble > 0) spdlog::warn("worker {} left out {} lines of failed calls", index_, trouble);
+}
+
+std::size_t Worker::close_idle_upstreams() {
+  std::size_t closed = 0;
+  routes_.for_each([&](WorkerService& service) { closed += service.close_idle(); });
+  return closed;
 }
 
 void Worker::tell_tls_failure(std::string_view service, std::string_view upstream, std::string_view why) {

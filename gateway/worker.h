@@ -119,7 +119,10 @@ class Worker {
   [[nodiscard]] bool draining() const noexcept { return draining_; }
   [[nodiscard]] const Overload& overload() const noexcept { return overload_; }
   [[nodiscard]] BufferBudget& buffer_budget() noexcept { return buffer_budget_; }
-  [[nodiscard]] LineBudget& refusal_lines() noexcept { return refusal_lines_; }
+  // Access lines of refused calls: of callers who are known, so that strangers cannot use up theirs, and of others.
+  [[nodiscard]] LineBudget& refusal_lines(bool known) noexcept { return known ? limit_lines_ : refusal_lines_; }
+  // Gives back descriptors that no call uses now; how many.
+  std::size_t close_idle_upstreams();
   // A line for the operator: why an upstream's TLS was not accepted.
   void tell_tls_failure(std::string_view service, std::string_view upstream, std::string_view why);
   // One more line of the process's log about a single call or connection? False: it is counted instead.
@@ -161,6 +164,7 @@ class Worker {
   Overload overload_;
   BufferBudget buffer_budget_;
   LineBudget refusal_lines_;
+  LineBudget limit_lines_;
   LineBudget trouble_lines_;
   BlockPool small_blocks_{kSmallBlock, 4096};
   BlockPool large_blocks_{kLargeBlock, 512};
@@ -168,6 +172,7 @@ class Worker {
   using IdleMember = boost::intrusive::member_hook<SessionLink, SessionLink::IdleHook, &SessionLink::idle_hook>;
   boost::intrusive::list<SessionLink, IdleMember, boost::intrusive::constant_time_size<false>> idle_sessions_;
   std::uint64_t ticks_ = 0;
+  bool deadlines_put_off_ = false;     // to the next tick
   std::vector<SessionLink*> waiting_;  // scratch of poll_waiting_clients()
   std::vector<pollfd> polled_;
   std::uint64_t request_number_ = 0;

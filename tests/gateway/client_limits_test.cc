@@ -24,6 +24,7 @@ TEST(ClientAddress, AnIpv6NetworkOf64BitsIsOneAndAMappedAddressIsThePlainOne) {
   EXPECT_EQ(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
   EXPECT_NE(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
   EXPECT_EQ(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+  EXPECT_EQ(of("64:ff9b::192.0.2.1"), of("192.0.2.1")) << "translated by a NAT64";
   EXPECT_NE(of("192.0.2.1"), of("192.0.2.2"));
 }
 

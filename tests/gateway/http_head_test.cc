@@ -302,6 +302,15 @@ TEST(RequestHead, NamesItsHopByHopFieldsInConnection) {
   EXPECT_FALSE(named_by_connection(reader.head.fields, "x"));
 }
 
+// Each of them is looked for among all fields: without a bound one head could cost the product of both.
+TEST(RequestHead, NamesNoMoreThanSixtyFourFieldsInConnection) {
+  Reader reader;
+  std::string names = "a";
+  for (int i = 1; i < 64; ++i) names += ",a";
+  EXPECT_EQ(reader.with("Connection: " + names + "\r\n"), HeadFault::none);
+  EXPECT_EQ(reader.with("Connection: " + names + "\r\nConnection: a\r\n"), HeadFault::bad);
+}
+
 TEST(RequestHead, ExpectsAContinueOrNothing) {
   Reader reader;
   ASSERT_EQ(reader.with("Expect: 100-Continue\r\n"), HeadFault::none);
