@@ -44,10 +44,12 @@ def values_of(fields, names):
     return [value for name, value in fields if name in names]
 
 
-# (why, which requests): what nginx refuses with 400 and tollgate does not. The first holds for what it forwards too.
+# (why, which requests): what nginx refuses with 400 and tollgate does not; the first is forwarded too.
 REFUSED_BY_NGINX = [
     ("a field twice that should come once (If-Match, Content-Range...) and frames nothing: left to the upstream",
      lambda fields: any(len(values_of(fields, {name})) > 1 for name in ONCE)),
+    ("Expect: 100-continue twice: a list, as RFC 9110 10.1.1 has it; it is answered by the gateway and goes no further",
+     lambda fields: len(values_of(fields, {b"expect"})) > 1),
     ("an empty label in Host, which RFC 3986 allows; Host goes no further, and routes nothing here",
      lambda fields: any(value.startswith(b".") or b".." in value for value in values_of(fields, {b"host"}))),
 ]
