@@ -12,20 +12,28 @@ class Cut(Closed):
     """The peer ended the connection without close_notify: what came may have been cut short."""
 
 
+class _Socket(ssl.SSLSocket):
+    """An end without close_notify is a broken connection."""
+
+    def recv(self, *arguments):
+        try:
+            return super().recv(*arguments)
+        except ssl.SSLError as error:
+            if isinstance(error, ssl.SSLEOFError) or "unexpected eof" in str(error):
+                raise ConnectionResetError("no close_notify") from error
+            raise
+
+
 class _Tls:
     """The reading of wire.Connection, where the end is told apart from the cut."""
 
     def _more(self):
         try:
             data = self.socket.recv(65536)
-        except ssl.SSLError as cut:
-            if not isinstance(cut, ssl.SSLEOFError) and "unexpected eof" not in str(cut):
-                raise
-            raise Cut(f"cut after {self.buffer[-300:]!r}") from cut
         except socket.timeout as silence:
             raise AssertionError(f"no byte came in time; so far {self.buffer[-300:]!r}") from silence
-        except ConnectionError as reset:
-            raise Cut(f"reset after {self.buffer[-300:]!r}") from reset
+        except ConnectionError as cut:
+            raise Cut(f"cut after {self.buffer[-300:]!r}") from cut
         if not data:
             raise Closed(f"close_notify after {self.buffer[-300:]!r}")
         self.buffer += data
@@ -54,6 +62,7 @@ class _Tls:
 def telling_cuts(context):
     """Python asks OpenSSL to take an end without close_notify for an orderly one; here they must be told apart."""
     context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+    context.sslsocket_class = _Socket
     return context
 
 
