@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <boost/asio/post.hpp>
 #include <charconv>
 
 #include "base/clock.h"
@@ -72,6 +73,9 @@ Task<void> Session::serve() {
     answered_ = call.status != 0;
     settle(call);
     if (!keep_open_) break;
+    // The next request is here already: whoever else is ready has its turn first, so that a client with many requests
+    // in one packet does not make the others wait for all of them.
+    if (!in_.empty()) co_await asio::post(worker_.loop().get_executor(), kAwait);
   }
   // Nothing was answered when read_head() ended the loop; then there is nothing to wait for either.
   if (!keep_open_ && answered_ && !close_abruptly_) co_await linger();
@@ -108,10 +112,11 @@ Task<bool> Session::read_head(std::optional<Reason>& fault) {
       fault = Reason::buffers_full;
       co_return true;
     }
-    if (in_.empty()) worker_.enlist_idle(*this);
+    const bool idle = in_.empty();
+    if (idle) worker_.becomes_idle(*this);
     const auto space = in_.space();
     const auto [error, got] = co_await client_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
-    idle_hook.unlink();
+    if (idle) worker_.becomes_busy(*this);
     if (error) {
       // A head that was begun and never ended deserves an answer; a connection that says nothing does not.
       if (!client_expired_ || in_.empty()) co_return false;

@@ -33,9 +33,9 @@ void Session::client_gone() noexcept {
   cancel_upstream();
 }
 
-void Session::close_if_idle() noexcept {
+void Session::close_idle() noexcept {
   error_code ignored;
-  if (idle_hook.is_linked()) client_.cancel(ignored);
+  client_.cancel(ignored);
 }
 
 void Session::abandon() noexcept {
