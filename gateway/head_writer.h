@@ -29,7 +29,8 @@ struct AnswerHead {
   BodyKind framing = BodyKind::none;  // of the body towards the client: length, chunked, until_close or none
   bool keep_alive = true;
   const RateLimitState* rate_limit = nullptr;
-  std::string_view date;  // for a final answer without Date: whoever forwards one adds it (RFC 9110 6.6.1); "": none
+  std::string_view date =
+      {};  // for a final answer without Date: whoever forwards one adds it (RFC 9110 6.6.1); "": none
 };
 
 void write_response_head(std::string& out, const ResponseHead& response, const AnswerHead& answer);

@@ -74,7 +74,8 @@ Task<void> Session::serve() {
     answered_ = call.status != 0;
     settle(call);
     if (!keep_open_) break;
-    // Whoever sends many requests at once has one served in a turn, as everybody else.
+    // The next request is here already: whoever else is ready has its turn first, so that a client with many requests
+    // in one packet does not make the others wait for all of them.
     if (!in_.empty()) co_await asio::post(worker_.loop().get_executor(), kAwait);
   }
   if (!shaken || close_abruptly_) co_return;
@@ -89,9 +90,9 @@ Task<void> Session::serve() {
 Task<bool> Session::shake_hands() {
   if (!client_.is_tls()) co_return true;
   set_read_deadline(worker_.config().timeouts.head_ms);
-  worker_.enlist_idle(*this);
+  worker_.becomes_idle(*this);  // nothing is lost if it has to make room
   const error_code error = co_await client_.handshake();
-  idle_hook.unlink();
+  worker_.becomes_busy(*this);
   clear_read_deadline();
   auto& cells = worker_.cells();
   auto& ended_well = client_.tls()->is_resumed() ? cells.tls_handshakes_resumed : cells.tls_handshakes;
@@ -130,10 +131,11 @@ Task<bool> Session::read_head(std::optional<Reason>& fault) {
       fault = Reason::buffers_full;
       co_return true;
     }
-    if (in_.empty()) worker_.enlist_idle(*this);
+    const bool idle = in_.empty();
+    if (idle) worker_.becomes_idle(*this);
     const auto space = in_.space();
     const auto [error, got] = co_await client_.read_some(space);
-    idle_hook.unlink();
+    if (idle) worker_.becomes_busy(*this);
     if (error) {
       // A head that was begun and never ended deserves an answer; a connection that says nothing does not.
       if (!client_read_expired_ || in_.empty()) co_return false;

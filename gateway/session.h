@@ -39,7 +39,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   [[nodiscard]] bool waits_for_upstream_since(std::int64_t before_ns) const noexcept override;
   [[nodiscard]] int client_socket() noexcept override { return client_.socket().native_handle(); }
   void client_gone() noexcept override;
-  void close_if_idle() noexcept override;
+  void close_idle() noexcept override;
   void abandon() noexcept override;
 
  private:

@@ -41,9 +41,7 @@ void Session::client_gone() noexcept {
   cancel_upstream();
 }
 
-void Session::close_if_idle() noexcept {
-  if (idle_hook.is_linked()) client_.cancel();
-}
+void Session::close_idle() noexcept { client_.cancel(); }
 
 void Session::abandon() noexcept {
   keep_open_ = false;

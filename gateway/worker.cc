@@ -169,8 +169,8 @@ bool Worker::count_connection() noexcept {
 Task<bool> Worker::close_longest_idle() {
   if (idle_sessions_.empty()) co_return false;
   SessionLink& longest = idle_sessions_.front();
-  longest.close_if_idle();
-  longest.idle_hook.unlink();  // the next one to go is another
+  longest.close_idle();
+  longest.turn_hook.unlink();  // the next one to go is another
   cells_.connections_evicted.add(1);
   // Its end is queued before us: when we are back, its place and its descriptor are free.
   co_await asio::post(loop_.get_executor(), kAwait);
@@ -252,7 +252,7 @@ void Worker::poll_waiting_clients() {
   waiting_.clear();
   polled_.clear();
   const std::int64_t before = coarse_now_ns_ - DeadlineWheel::kTickNs;
-  for (SessionLink& session : sessions_) {
+  for (SessionLink& session : busy_sessions_) {
     if (!session.waits_for_upstream_since(before)) continue;
     waiting_.push_back(&session);
     polled_.push_back({session.client_socket(), POLLRDHUP, 0});
@@ -267,7 +267,7 @@ void Worker::begin_drain() {
   draining_ = true;
   error_code ignored;
   for (Acceptor& acceptor : acceptors_) acceptor.close(ignored);
-  for (SessionLink& session : sessions_) session.close_if_idle();
+  for (SessionLink& session : idle_sessions_) session.close_idle();
 }
 
 void Worker::abandon() {

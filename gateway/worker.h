@@ -50,12 +50,12 @@ class SessionLink
   [[nodiscard]] virtual bool waits_for_upstream_since(std::int64_t before_ns) const noexcept = 0;
   [[nodiscard]] virtual int client_socket() noexcept = 0;
   virtual void client_gone() noexcept = 0;
-  virtual void close_if_idle() noexcept = 0;
+  virtual void close_idle() noexcept = 0;  // for those that are idle
   virtual void abandon() noexcept = 0;
 
-  // Linked while the connection is between two calls and no byte of the next has come: free to be closed.
-  using IdleHook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
-  IdleHook idle_hook;
+  // In one of its worker's two lists: idle (between two calls, and no byte of the next has come) or busy.
+  using TurnHook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+  TurnHook turn_hook;
 };
 
 [[nodiscard]] inline std::uint64_t random_seed() { return std::stoull(random_hex(8), nullptr, 16); }
@@ -131,7 +131,14 @@ class Worker {
   [[nodiscard]] std::int64_t coarse_now_ns() const noexcept { return coarse_now_ns_; }
   [[nodiscard]] std::string_view http_date() const noexcept { return http_date_.text(); }  // as of the last tick
   void enlist(SessionLink& session) noexcept { sessions_.push_back(session); }
-  void enlist_idle(SessionLink& session) noexcept { idle_sessions_.push_back(session); }  // until its hook is unlinked
+  void becomes_idle(SessionLink& session) noexcept {
+    session.turn_hook.unlink();
+    idle_sessions_.push_back(session);
+  }
+  void becomes_busy(SessionLink& session) noexcept {
+    session.turn_hook.unlink();
+    busy_sessions_.push_back(session);
+  }
   // A request's id is the prefix (12 random hexadecimal digits of this worker) and its number.
   [[nodiscard]] std::uint64_t next_request_number() noexcept { return ++request_number_; }
   // Of a request's number, for an answer in the baidu dialect.
@@ -169,8 +176,11 @@ class Worker {
   BlockPool small_blocks_{kSmallBlock, 4096};
   BlockPool large_blocks_{kLargeBlock, 512};
   boost::intrusive::list<SessionLink, boost::intrusive::constant_time_size<false>> sessions_;
-  using IdleMember = boost::intrusive::member_hook<SessionLink, SessionLink::IdleHook, &SessionLink::idle_hook>;
-  boost::intrusive::list<SessionLink, IdleMember, boost::intrusive::constant_time_size<false>> idle_sessions_;
+  // The same in two lists: what every tick looks at must not grow with connections that say nothing.
+  using TurnMember = boost::intrusive::member_hook<SessionLink, SessionLink::TurnHook, &SessionLink::turn_hook>;
+  using TurnList = boost::intrusive::list<SessionLink, TurnMember, boost::intrusive::constant_time_size<false>>;
+  TurnList idle_sessions_;  // the longest idle first
+  TurnList busy_sessions_;
   std::uint64_t ticks_ = 0;
   bool deadlines_put_off_ = false;     // to the next tick
   std::vector<SessionLink*> waiting_;  // scratch of poll_waiting_clients()

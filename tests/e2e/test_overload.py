@@ -1,6 +1,7 @@
 """A gateway that cannot keep up sheds free calls with a reason of its own, serves paid ones, and comes back; connections
 that idle cost next to no memory or time, and the descriptors that calls need are not theirs."""
 
+import os
 import resource
 import signal
 import time
@@ -36,6 +37,40 @@ class Lag(GatewayTest):
         self.assertTrue(answer.header("retry-after"))
         self.assertGreater(self.admin.metric("refusals_total", service=service.id, reason="overloaded"), 0)
         eventually(lambda: free.call(service).status == 200, "it is served again", within=60)
+
+
+class Turns(GatewayTest):
+    """A client with many requests in one packet, and another with a single one just behind it. A request's id holds its
+    number on the worker: the order in which they were taken up."""
+    sets = {"workers": 1}
+    MANY = 40
+
+    def stopped(self):
+        def state(task):
+            with open(f"/proc/{self.gateway.process.pid}/task/{task}/stat", encoding="ascii") as stat:
+                return stat.read().rpartition(")")[2].split()[0]
+        return all(state(task) == "T" for task in os.listdir(f"/proc/{self.gateway.process.pid}/task"))
+
+    def test_one_request_has_its_turn_before_the_rest_of_many(self):
+        _, account = self.one(AUTODL, paid=True)
+        asked = wire.request("GET", "/nowhere", self.port, account.key)
+
+        def number(connection):
+            return int(connection.response().header("x-request-id")[12:], 16)
+        with Connection(self.port) as greedy, Connection(self.port) as other:
+            for connection in (greedy, other):
+                connection.send(asked)
+                number(connection)
+            self.gateway.signal(signal.SIGSTOP)
+            try:
+                eventually(self.stopped, "it stands still")
+                greedy.send(asked * self.MANY)
+                other.send(asked)
+            finally:
+                self.gateway.signal(signal.SIGCONT)
+            many = [number(greedy) for _ in range(self.MANY)]
+            self.assertEqual(many, sorted(many))
+            self.assertLess(number(other), many[self.MANY // 2])
 
 
 class Idle(GatewayTest):

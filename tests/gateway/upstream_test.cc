@@ -136,7 +136,7 @@ class IdleConnectionsTest : public testing::Test {
  protected:
   std::unique_ptr<UpstreamConnection> connect() {
     auto connection = std::make_unique<UpstreamConnection>(context_.get_executor());
-    connection->socket.connect(acceptor_.local_endpoint());
+    connection->stream.socket().connect(acceptor_.local_endpoint());
     peers_.push_back(acceptor_.accept());
     return connection;
   }
