@@ -143,7 +143,7 @@ class IdleConnectionsTest : public testing::Test {
   [[nodiscard]] std::int64_t gauge() const { return cells_.upstream_connections[1].load(); }
   // Until the peer's doing has arrived.
   static void wait_readable(UpstreamConnection& connection) {
-    pollfd wait{connection.socket.native_handle(), POLLIN, 0};
+    pollfd wait{connection.stream.socket().native_handle(), POLLIN, 0};
     ASSERT_EQ(::poll(&wait, 1, 10'000), 1);
   }
 
