@@ -17,8 +17,8 @@ struct ForwardedCall {
   std::string_view service;
   std::string_view request_id;
   std::string_view peer;         // the client's address, without port
-  bool is_tls = false;           // the client's connection
   bool trust_forwarded = false;  // extend the client's X-Forwarded-* instead of replacing them
+  bool is_tls = false;           // the client's connection
 };
 
 // Appends the request head, the key (header or access_token) left out. The body's framing is the request's own.

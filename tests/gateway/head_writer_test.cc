@@ -12,9 +12,9 @@ namespace {
 // Reads a request, writes it as the upstream would see it and gives the lines.
 class Forwarded {
  public:
-  explicit Forwarded(const std::string& text, bool trust = false) : text_(text) {
+  explicit Forwarded(const std::string& text, bool trust = false, bool tls = false) : text_(text) {
     EXPECT_EQ(request.parse(text_, {}), HeadFault::none) << text;
-    write_request_head(out, request, {"10.0.0.7:9000", "acme", "detect", "req-1", "192.0.2.9", trust});
+    write_request_head(out, request, {"10.0.0.7:9000", "acme", "detect", "req-1", "192.0.2.9", trust, tls});
     EXPECT_TRUE(out.ends_with("\r\n\r\n"));
     for (std::size_t at = 0; at < out.size();) {
       const auto end = out.find("\r\n", at);
@@ -116,6 +116,11 @@ TEST(RequestHeadWriter, ExtendsForwardedFieldsOfThoseItTrusts) {
   EXPECT_TRUE(forwarded.has("X-Forwarded-Proto: https"));
   EXPECT_TRUE(forwarded.has("X-Forwarded-Host: other"));
   EXPECT_EQ(forwarded.named("x-forwarded-for"), 1U);
+}
+
+TEST(RequestHeadWriter, SaysWhetherTheClientSpokeTls) {
+  EXPECT_TRUE(Forwarded(get("X-Forwarded-Proto: gopher\r\n"), false, true).has("X-Forwarded-Proto: https"));
+  EXPECT_TRUE(Forwarded(get("X-Forwarded-Proto: https\r\n"), false, false).has("X-Forwarded-Proto: http"));
 }
 
 TEST(RequestHeadWriter, ExtendsVia) {

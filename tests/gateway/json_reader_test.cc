@@ -73,7 +73,7 @@ std::string fault_of(std::string_view text, Read read) {
 
 TEST(ObjectReader, EndsOfLinesAreOnlyInTextsOfLines) {
   for (const auto* text : {R"({"a":"x\ny"})", R"({"a":"x\r"})"}) {
-    EXPECT_EQ(fault_of(text, [](ObjectReader& r) { r.optional_text("a"); }), "contains control characters");
+    EXPECT_EQ(fault_of(text, [](ObjectReader& r) { r.optional_text("a"); }), "a: contains control characters");
     EXPECT_EQ(fault_of(text, [](ObjectReader& r) { EXPECT_EQ(r.optional_lines("a", 3).value().front(), 'x'); }), "");
   }
 }
