@@ -83,6 +83,39 @@ class Versions(TlsTest):
         self.assertIn("no renegotiation", shown.stderr)
 
 
+class Keys(TlsTest):
+    def test_a_client_may_ask_for_new_keys_between_calls(self):
+        service, account = self.one()
+        client = subprocess.Popen(["timeout", "60", "openssl", "s_client", "-connect", f"127.0.0.1:{self.tls_port}", "-tls1_3", "-crlf", "-verify_quiet"],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            asked = f"GET {service.path} HTTP/1.1\nHost: a\nAuthorization: Bearer {account.key}\n"
+            for last in (False, False, True):
+                for letter in ("K\n", "k\n"):  # with an answer in kind, and without
+                    client.stdin.write(letter.encode())
+                    client.stdin.flush()
+                    self.until(client, b"KEYUPDATE")
+                client.stdin.write((asked + ("Connection: close\n\n" if last else "\n")).encode())
+                client.stdin.flush()
+                self.until(client, b"HTTP/1.1 200 OK")
+            client.stdout.read()  # its end
+        finally:
+            client.kill()
+            client.wait()
+            client.stdin.close()
+            client.stdout.close()
+        account.wait_usage(service, calls_succeeded=3)
+
+    def until(self, client, mark):
+        """Lines of openssl's, up to one that holds this; openssl ends by itself when the gateway closes."""
+        seen = []
+        for line in client.stdout:
+            seen.append(line)
+            if mark in line:
+                return
+        self.fail(f"no {mark} in {seen}")
+
+
 class OnlyNew(TlsTest):
     more_sets = {"tls.min_version": "1.3"}
 
