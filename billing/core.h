@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/ids.h"
+#include "billing/audit_log.h"
 #include "billing/catalog.h"
 #include "billing/entitlement_sink.h"
 #include "billing/plan.h"
@@ -203,6 +204,15 @@ class Core {
   Result<StoredAnswer> once(std::string_view key, std::string_view fingerprint,
                             const std::function<StoredAnswer()>& work);
 
+  // -- the audit log of changes
+  // Runs `work` with all that it writes, and when its outcome is below 400 adds the row that tells of it: one
+  // transaction, so both are there or neither is. From 400 on nothing stays, and there is no row.
+  Result<std::optional<AuditHead>> record_change(const AuditChange& change, const std::function<AuditOutcome()>& work);
+  Result<AuditHead> record_after(const AuditChange& change, const AuditOutcome& outcome);  // of what is done already
+  Result<Page<AuditRow>> audit_log(std::optional<std::string> after, int limit);
+  // Recomputes every hash. `kept`: a head that the log had at some time.
+  Result<AuditVerification> verify_audit_log(std::optional<AuditHead> kept);
+
   // Every invariant with its sums; a store that cannot be read is one that does not hold ("store_readable").
   std::vector<Invariant> audit();
 
@@ -246,6 +256,8 @@ class Core {
     return *std::move(answer);
   }
   void publish(Event event) { events_.push_back(std::move(event)); }  // leaves after the outermost commit
+
+  AuditHead append_to_audit_log(const AuditChange& change, const AuditOutcome& outcome);
 
   // Look-ups that answer with the fault of their subject. Of services, only those that are not deleted.
   Result<AccountRow> need_account(std::string_view id);

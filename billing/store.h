@@ -333,6 +333,11 @@ class Store {
   virtual std::optional<AnswerRow> find_answer(std::string_view key) = 0;
   virtual void insert_answer(const AnswerRow& row) = 0;
 
+  // The audit log of changes. The database takes a row only if it follows the head, and refuses to change one.
+  virtual AuditHead audit_head() = 0;
+  virtual void insert_audit_row(const AuditRow& row) = 0;
+  virtual std::vector<AuditRow> audit_rows(std::int64_t after, int limit) = 0;  // by sequence
+
   // The invariants over all rows, by recomputing them. What this gateway counted of the free points of plans in
   // `granted_once` must stay within what was granted.
   virtual std::vector<Invariant> audit(const std::vector<std::string>& granted_once) = 0;

@@ -200,6 +200,10 @@ class SqliteStore final : public Store {
   std::optional<AnswerRow> find_answer(std::string_view key) override;
   void insert_answer(const AnswerRow& row) override;
 
+  AuditHead audit_head() override;
+  void insert_audit_row(const AuditRow& row) override;
+  std::vector<AuditRow> audit_rows(std::int64_t after, int limit) override;
+
   std::vector<Invariant> audit(const std::vector<std::string>& granted_once) override;
   void set_statement_hook(StatementHook hook) override { hook_ = std::move(hook); }
 

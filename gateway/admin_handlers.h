@@ -47,6 +47,10 @@ AdminAnswer list_usage(AdminContext&, const AdminRequest&);
 AdminAnswer open_epoch(AdminContext&, const AdminRequest&);
 AdminAnswer report_usage(AdminContext&, const AdminRequest&);
 
+// admin_audit_log.cc
+AdminAnswer list_audit_log(AdminContext&, const AdminRequest&);
+AdminAnswer verify_audit_log(AdminContext&, const AdminRequest&);
+
 // admin_system.cc
 AdminAnswer get_audit(AdminContext&, const AdminRequest&);
 AdminAnswer get_clock(AdminContext&, const AdminRequest&);

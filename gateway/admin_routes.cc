@@ -51,7 +51,8 @@ const std::array kRoutes = {
     AdminRoute{.access = kOwn, .method = "GET", .pattern = "/v1/accounts/{account}/subscriptions",
                .handler = list_subscriptions, .query = kPages,
                .pages_by_id = true},
-    AdminRoute{kAdmin, "PUT", "/v1/accounts/{account}/subscriptions/{service}", put_subscription, kRequired},
+    AdminRoute{.access = kAdmin, .method = "PUT", .pattern = "/v1/accounts/{account}/subscriptions/{service}",
+               .handler = put_subscription, .body = kRequired, .flushes_usage = true},
     AdminRoute{kOwn, "GET", "/v1/accounts/{account}/subscriptions/{service}", get_subscription},
     AdminRoute{.access = kAdmin, .method = "POST",
                .pattern = "/v1/accounts/{account}/subscriptions/{service}/qps-packs",
@@ -73,8 +74,11 @@ const std::array kRoutes = {
     AdminRoute{kReaders, "GET", "/v1/notifications", list_notifications, kNone, kPages},
 
     AdminRoute{kReaders, "GET", "/v1/audit", get_audit},
+    AdminRoute{kReaders, "GET", "/v1/audit-log", list_audit_log, kNone, kPages},
+    AdminRoute{kReaders, "GET", "/v1/audit-log/verification", verify_audit_log, kNone, {"head"}},
     AdminRoute{kReaders, "GET", "/v1/clock", get_clock},
-    AdminRoute{kAdmin, "POST", "/v1/clock", set_clock, kRequired},
+    AdminRoute{.access = kAdmin, .method = "POST", .pattern = "/v1/clock", .handler = set_clock, .body = kRequired,
+               .is_one_transaction = false},
 
     AdminRoute{.access = kAnyone, .method = "GET", .pattern = "/metrics", .handler = get_metrics,
                .thread = AdminThread::server, .ignores_query = true},

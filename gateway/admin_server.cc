@@ -53,7 +53,8 @@ struct Connection {
 struct Outcome {
   AdminAnswer answer;
   bool keep_alive = true;
-  bool body_left = false;  // the client may still be sending
+  bool body_left = false;       // the client may still be sending
+  std::string request_id = {};  // empty: none was given yet
 };
 
 std::optional<AdminAnswer> refusal_of(error_code error) {
@@ -195,7 +196,9 @@ class AdminServer::Listener {
     const auto& head = parser.get().base();
     const bool keep_alive = parser.get().keep_alive();
     const auto opening = api_.open(head, connection.peer);
-    if (opening.refusal) co_return Outcome{*opening.refusal, keep_alive && parser.is_done(), !parser.is_done()};
+    if (opening.refusal) {
+      co_return Outcome{*opening.refusal, keep_alive && parser.is_done(), !parser.is_done(), opening.request_id};
+    }
     const auto limit = opening.match.route->body_bytes_max;
     const auto length = parser.content_length();
     if (length && *length > limit) {
@@ -212,7 +215,7 @@ class AdminServer::Listener {
     const std::string body = std::move(parser.get().body());
     auto answering = answer(head, opening, body);
     AdminAnswer made = co_await std::move(answering);
-    co_return Outcome{std::move(made), keep_alive && !stopping_, false};
+    co_return Outcome{std::move(made), keep_alive && !stopping_, false, opening.request_id};
   }
 
   asio::awaitable<error_code> read_body(Connection& connection, Parser& parser) {
@@ -240,11 +243,11 @@ class AdminServer::Listener {
   }
 
   asio::awaitable<bool> send(Connection& connection, Parser& parser, Outcome& outcome) {
-    const auto request_id = random_id("adm");
+    const auto request_id = outcome.request_id.empty() ? random_id("adm") : outcome.request_id;
     const auto& head = parser.get().base();
     const unsigned version = parser.is_header_done() ? head.version() : 11;
     auto response = to_response(outcome.answer, version, outcome.keep_alive, request_id);
-    if (parser.is_header_done()) log_change(head, outcome.answer.status, request_id);
+    if (parser.is_header_done()) log_change(head, outcome.answer, request_id);
     if (parser.is_header_done() && head.method() == http::verb::head) response.body().clear();  // its length stays
     connection.stream.expires_after(options_.write_timeout);
     auto [error, size] = co_await http::async_write(connection.stream, response, kAsTuple);
@@ -269,12 +272,14 @@ class AdminServer::Listener {
     }
   }
 
-  static void log_change(const AdminHead& head, int status, const std::string& request_id) {
+  // With the head of the audit log: whoever keeps these lines elsewhere can tell when that log was cut or rewritten.
+  static void log_change(const AdminHead& head, const AdminAnswer& answer, const std::string& request_id) {
     if (head.method() == http::verb::get || head.method() == http::verb::head) return;
     const auto target = head.target();
     const std::string_view path(target.data(), std::min(target.find('?'), target.size()));
-    spdlog::info("admin API: {} {} {} {}", std::string_view(head.method_string().data(), head.method_string().size()),
-                 path.substr(0, 300), status, request_id);
+    spdlog::info("admin API: {} {} {} {}{}{}",
+                 std::string_view(head.method_string().data(), head.method_string().size()), path.substr(0, 300),
+                 answer.status, request_id, answer.audit_head.empty() ? "" : " audit-log ", answer.audit_head);
   }
 
   // In the set of connections for as long as its coroutine lives.
@@ -307,8 +312,8 @@ class AdminServer::Listener {
 
 AdminServer::AdminServer(AdminOptions options, BillingThread& billing, billing::Core& core, Traffic& traffic,
                          const Clock& clock, ManualClock* manual_clock) {
-  AdminContext context{core, traffic, clock, manual_clock, options.run_due, options.changed, options.audited,
-                       options.wrong_token};
+  AdminContext context{
+      core, traffic, clock, manual_clock, options.run_due, options.changed, options.audited, options.wrong_token};
   listener_ = std::make_unique<Listener>(std::move(options), std::move(context), billing);
 }
 

@@ -32,6 +32,7 @@ void add_accounts(CLI::App* ctl, CtlCommandLine& line);       // ctl_accounts.cc
 void add_subscriptions(CLI::App* ctl, CtlCommandLine& line);  // ctl_subscriptions.cc: with qps-packs, usage
 void add_billing(CLI::App* ctl, CtlCommandLine& line);        // ctl_billing.cc: packages, bills, explain, quote, ...
 void add_system(CLI::App* ctl, CtlCommandLine& line);         // ctl_system.cc: catalog, audit, clock, apply
+void add_audit_log(CLI::App* ctl, CtlCommandLine& line);      // ctl_audit_log.cc
 
 std::string account_path(const std::string& account);
 std::string subscription_path(const std::string& account, const std::string& service);
