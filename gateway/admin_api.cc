@@ -124,7 +124,12 @@ AdminCaller AdminApi::caller_of(const AdminHead& head) const {
   if (head.count(field::authorization) != 1) return {};
   const auto value = view_of(head[field::authorization]);
   if (value.size() <= scheme.size() || !beast::iequals({value.data(), scheme.size()}, "Bearer ")) return {};
-  return identify_caller(tokens_, value.substr(scheme.size()));
+  const auto presented = value.substr(scheme.size());
+  auto caller = identify_caller(tokens_, presented);
+  if (caller.role != AdminRole::nobody || !presented.starts_with(kAccountTokenPrefix)) return caller;
+  auto account = context_.core.token_holders().account_of(sha256(presented), context_.clock.now());
+  if (account) caller = {AdminRole::account, *std::move(account)};
+  return caller;
 }
 
 AdminAnswer AdminApi::refuse_token(const asio::ip::address* guesser) {
@@ -186,8 +191,20 @@ asio::awaitable<AdminAnswer> AdminApi::answer(const AdminHead& head, const Openi
     auto once = answer_once(head, route, request, change);
     co_return co_await std::move(once);
   }
-  auto work = [&] { return run_handler(route, request, change); };
+  const bool is_account = opening.caller.role == AdminRole::account;
+  auto work = [&] { return is_account ? run_for_account(route, request) : run_handler(route, request, change); };
   co_return co_await billing_.run(work);
+}
+
+// To an account's own token, what is not its own is as if it were not there: which services others have, too.
+AdminAnswer AdminApi::run_for_account(const AdminRoute& route, const AdminRequest& request) {
+  auto nothing = problem(404, "not_found", "this account has no such thing");
+  if (const auto service = request.query.text("service")) {
+    const auto own = context_.core.subscription(request.id("account"), *service);
+    if (own.has_error() && own.error().kind != FaultKind::unavailable) return nothing;
+  }
+  auto answer = route.handler(context_, request);
+  return answer.status == 404 ? nothing : answer;
 }
 
 billing::AuditChange AdminApi::change_of(const AdminHead& head, const Opening& opening,

@@ -41,6 +41,7 @@ class AdminApi {
   billing::AuditChange change_of(const AdminHead& head, const Opening& opening, const boost::json::value& body) const;
   // Billing thread: the handler, and where it may change something the row of the audit log with it.
   AdminAnswer run_handler(const AdminRoute& route, const AdminRequest& request, const billing::AuditChange& change);
+  AdminAnswer run_for_account(const AdminRoute& route, const AdminRequest& request);  // billing thread
   AdminAnswer run_recorded(const AdminRoute& route, const AdminRequest& request, const billing::AuditChange& change);
   boost::asio::awaitable<AdminAnswer> answer_once(const AdminHead& head, const AdminRoute& route,
                                                   const AdminRequest& request, const billing::AuditChange& change);

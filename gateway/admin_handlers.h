@@ -24,6 +24,12 @@ AdminAnswer revoke_key(AdminContext&, const AdminRequest&);
 AdminAnswer create_deposit(AdminContext&, const AdminRequest&);
 AdminAnswer list_transfers(AdminContext&, const AdminRequest&);
 
+// admin_account_tokens.cc
+AdminAnswer create_account_token(AdminContext&, const AdminRequest&);
+AdminAnswer list_account_tokens(AdminContext&, const AdminRequest&);
+AdminAnswer revoke_account_token(AdminContext&, const AdminRequest&);
+AdminAnswer list_notifications_of(AdminContext&, const AdminRequest&);
+
 // admin_subscriptions.cc
 AdminAnswer put_subscription(AdminContext&, const AdminRequest&);
 AdminAnswer get_subscription(AdminContext&, const AdminRequest&);
