@@ -125,9 +125,13 @@ class AdminServer::Listener {
     const auto endpoint = parse_listen_address(options_.listen);
     if (!endpoint) throw std::runtime_error(fmt::format("admin_listen '{}': not an IP address:port", options_.listen));
     error_code error;
-    acceptor_.open(endpoint->protocol(), error);
-    if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) acceptor_.bind(*endpoint, error);
+    if (options_.bound >= 0) {
+      acceptor_.assign(endpoint->protocol(), options_.bound, error);
+    } else {
+      acceptor_.open(endpoint->protocol(), error);
+      if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+      if (!error) acceptor_.bind(*endpoint, error);
+    }
     if (!error) acceptor_.listen(tcp::acceptor::max_listen_connections, error);
     if (error) throw std::runtime_error(fmt::format("admin_listen '{}': {}", options_.listen, error.message()));
     port_ = acceptor_.local_endpoint().port();

@@ -60,13 +60,14 @@ Serve::Serve(const Config& config, const ConfigSource& source)
       collect_interval_ms_(config.journal.collect_interval_ms) {}
 
 Result<void> Serve::start() {
+  const auto cores = static_cast<std::int64_t>(std::max(1U, std::thread::hardware_concurrency()));
+  const auto workers = static_cast<std::size_t>(config_->workers > 0 ? config_->workers : cores);
+  if (auto r = become_configured_user(workers); !r) return r;
   if (auto r = choose_clock(); !r) return r;
   auto prices = load_price_lists(config_->billing);
   if (!prices) return prices.error();
   prices_ = std::move(*prices);
   if (auto r = open_stores(); !r) return r;
-  const auto cores = static_cast<std::int64_t>(std::max(1U, std::thread::hardware_concurrency()));
-  const auto workers = static_cast<std::size_t>(config_->workers > 0 ? config_->workers : cores);
   quiescence_.emplace(workers);
   directory_.emplace(*quiescence_);
   metrics_.emplace(workers, reason_codes());
@@ -155,7 +156,7 @@ Result<void> Serve::start_workers() {
   auto endpoint = parse_listen_address(config_->listen);
   if (!endpoint) return start_fault("not an IP address and port: " + config_->listen);
   // The workers share the address by SO_REUSEPORT, and so would another process of ours: ask for it alone first.
-  if (endpoint->port() != 0) {
+  if (endpoint->port() != 0 && !early_ports_.holds(*endpoint)) {
     Acceptor alone(main_.get_executor());
     error_code error;
     alone.open(endpoint->protocol(), error);
@@ -165,7 +166,7 @@ Result<void> Serve::start_workers() {
     if (error) return start_fault("cannot listen on " + config_->listen + ": " + error.message());
   }
   for (auto& worker : workers_) {
-    if (const auto error = worker->listen(*endpoint)) {
+    if (const auto error = worker->listen(*endpoint, early_ports_.take(*endpoint))) {
       return start_fault("cannot listen on " + config_->listen + ": " + error.message());
     }
     endpoint->port(worker->port());  // port 0: the first one's choice is for all
@@ -180,6 +181,7 @@ Result<void> Serve::start_admin() {
   if (!token) return token.error();
   AdminOptions options;
   options.listen = config_->admin_listen;
+  if (const auto endpoint = parse_listen_address(options.listen)) options.bound = early_ports_.take(*endpoint);
   options.token = token->token;
   const auto reader = load_billing_read_token(*config_, token->token);
   if (!reader) return reader.error();

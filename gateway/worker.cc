@@ -55,12 +55,16 @@ Worker::Worker(std::size_t index, Plane& plane, std::shared_ptr<const Config> co
 
 Worker::~Worker() { join(); }
 
-error_code Worker::listen(const asio::ip::tcp::endpoint& endpoint) {
+error_code Worker::listen(const asio::ip::tcp::endpoint& endpoint, int bound) {
   error_code error;
-  acceptor_.open(endpoint.protocol(), error);
-  if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
-  if (!error) acceptor_.set_option(ReusePort(true), error);
-  if (!error) acceptor_.bind(endpoint, error);
+  if (bound >= 0) {
+    acceptor_.assign(endpoint.protocol(), bound, error);
+  } else {
+    acceptor_.open(endpoint.protocol(), error);
+    if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
+    if (!error) acceptor_.set_option(ReusePort(true), error);
+    if (!error) acceptor_.bind(endpoint, error);
+  }
   if (!error) acceptor_.listen(kBacklog, error);
   return error;
 }
