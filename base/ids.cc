@@ -34,6 +34,12 @@ std::array<char, kKeyChecksumChars> key_checksum(std::string_view random_part) n
   return text;
 }
 
+std::string make_secret(std::string_view prefix) {
+  const std::string random_part = random_base32(kKeyRandomChars);
+  const auto checksum = key_checksum(random_part);
+  return std::string(prefix) + random_part + std::string(checksum.data(), checksum.size());
+}
+
 struct DigestContext {
   EVP_MD* algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   EVP_MD_CTX* context = EVP_MD_CTX_new();
@@ -88,11 +94,9 @@ bool equal_in_constant_time(std::string_view a, std::string_view b) noexcept {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
-std::string make_api_key() {
-  const std::string random_part = random_base32(kKeyRandomChars);
-  const auto checksum = key_checksum(random_part);
-  return std::string(kKeyPrefix) + random_part + std::string(checksum.data(), checksum.size());
-}
+std::string make_api_key() { return make_secret(kKeyPrefix); }
+
+std::string make_account_token() { return make_secret(kAccountTokenPrefix); }
 
 bool looks_like_api_key(std::string_view key) noexcept {
   if (key.size() != kKeyPrefix.size() + kKeyRandomChars + kKeyChecksumChars || !key.starts_with(kKeyPrefix)) {

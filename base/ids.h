@@ -29,6 +29,10 @@ using Sha256 = std::array<std::uint8_t, 32>;
 // An API key: "tg_", 160 random bits and a 20-bit checksum, in base 32 of lower-case letters and digits.
 [[nodiscard]] std::string make_api_key();
 
+// An account's own read-only token for the admin API: "tgr_", and the rest as of a key.
+[[nodiscard]] std::string make_account_token();
+inline constexpr std::string_view kAccountTokenPrefix = "tgr_";
+
 // Form and checksum only; says nothing about whether the key was ever given out.
 [[nodiscard]] bool looks_like_api_key(std::string_view key) noexcept;
 

@@ -66,6 +66,9 @@ Result<void> Core::publish_all() {
     for (const auto& row : store_.all_keys()) {
       publish([key = KeyRecord{row.hash, row.account, row.expires_at}](EntitlementSink& sink) { sink.key_added(key); });
     }
+    for (const auto& row : store_.all_account_tokens()) {
+      publish([this, row](EntitlementSink&) { token_holders_.add(row.hash, row.account, row.expires_at); });
+    }
     const auto subscriptions = store_.all_subscriptions();
     if (has_realtime_plan()) {  // before the states are told
       for (const auto& row : subscriptions) {

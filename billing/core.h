@@ -21,6 +21,8 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/ids.h"
+#include "billing/account_tokens.h"
+#include "billing/audit_log.h"
 #include "billing/catalog.h"
 #include "billing/entitlement_sink.h"
 #include "billing/plan.h"
@@ -56,7 +58,8 @@ inline constexpr MicroYuan kDepositMax{1'000'000'000'000'000};       // a billio
 inline constexpr MicroYuan kBalanceMax{100'000'000'000'000'000};     // cash and vouchers of one account
 inline constexpr MicroYuan kDepositsMax{1'000'000'000'000'000'000};  // all there ever were in a store, vouchers too
 inline constexpr std::int32_t kPackQpsMax = 10'000;
-inline constexpr int kPacksMax = 1000;  // not yet ended, of one subscription
+inline constexpr int kAccountTokensMax = 100;  // not revoked, of one account
+inline constexpr int kPacksMax = 1000;         // not yet ended, of one subscription
 inline constexpr std::chrono::hours kPackLengthMax{366 * 24};
 inline constexpr std::chrono::minutes kPackStartLateness{5};
 inline constexpr std::int64_t kUsageTotalMax = std::int64_t{1} << 53;
@@ -106,6 +109,14 @@ class Core {
   Result<NewKey> create_key(std::string_view account, std::string_view name, std::optional<WallTime> expires_at);
   Result<Page<Key>> keys(std::string_view account, std::optional<std::string> after, int limit);
   Result<void> revoke_key(std::string_view account, std::string_view key_id);
+
+  // -- accounts' own read-only tokens for the admin API; at most kAccountTokensMax of one account (too_many_tokens)
+  Result<NewAccountToken> create_account_token(std::string_view account, std::string_view name,
+                                               std::optional<WallTime> expires_at);
+  Result<Page<AccountToken>> account_tokens(std::string_view account, std::optional<std::string> after, int limit);
+  Result<void> revoke_account_token(std::string_view account, std::string_view id);
+  // Any thread. A token is known, or no longer, when the call that made or revoked it has returned.
+  [[nodiscard]] const AccountTokens& token_holders() const noexcept { return token_holders_; }
 
   // -- money. `expires_at` only for vouchers. Faults beyond the fields: balance_limit (kBalanceMax), deposits_limit
   // (kDepositsMax: what there is beside income from usage fits 64 bits with it).
@@ -167,6 +178,7 @@ class Core {
   // state is failed.
   Result<void> mark_failed(std::int64_t number, WallTime now, std::string_view error);
   Result<Page<Notification>> notifications(std::optional<std::string> after, int limit);  // all, oldest first
+  Result<Page<Notification>> notifications_of(std::string_view account, std::optional<std::string> after, int limit);
 
   // -- usage
   // Larger than any given out before and than `above`, and durable. 0, which is never an epoch: `gateway` is no id, or
@@ -202,6 +214,15 @@ class Core {
   // key. Never for answers that hold a secret: they are stored as they are.
   Result<StoredAnswer> once(std::string_view key, std::string_view fingerprint,
                             const std::function<StoredAnswer()>& work);
+
+  // -- the audit log of changes
+  // Runs `work` with all that it writes, and when its outcome is below 400 adds the row that tells of it: one
+  // transaction, so both are there or neither is. From 400 on nothing stays, and there is no row.
+  Result<std::optional<AuditHead>> record_change(const AuditChange& change, const std::function<AuditOutcome()>& work);
+  Result<AuditHead> record_after(const AuditChange& change, const AuditOutcome& outcome);  // of what is done already
+  Result<Page<AuditRow>> audit_log(std::optional<std::string> after, int limit);
+  // Recomputes every hash. `kept`: a head that the log had at some time.
+  Result<AuditVerification> verify_audit_log(std::optional<AuditHead> kept);
 
   // Every invariant with its sums; a store that cannot be read is one that does not hold ("store_readable").
   std::vector<Invariant> audit();
@@ -246,6 +267,8 @@ class Core {
     return *std::move(answer);
   }
   void publish(Event event) { events_.push_back(std::move(event)); }  // leaves after the outermost commit
+
+  AuditHead append_to_audit_log(const AuditChange& change, const AuditOutcome& outcome);
 
   // Look-ups that answer with the fault of their subject. Of services, only those that are not deleted.
   Result<AccountRow> need_account(std::string_view id);
@@ -343,6 +366,7 @@ class Core {
   const std::vector<Plan>& plans_;
   const Clock& clock_;
   EntitlementSink& sink_;
+  AccountTokens token_holders_;
   std::vector<Event> events_;  // of the open transaction
   std::uint32_t own_epoch_ = 0;
   int depth_ = 0;                               // of nested calls of run()

@@ -46,6 +46,12 @@ Result<void> check_name(std::string_view name, std::size_t bytes_min) {
   return {};
 }
 
+constexpr std::size_t kShownTokenChars = 8;  // "tgr_" and 20 of 160 random bits
+
+AccountToken shown_token(const AccountTokenRow& row) {
+  return {row.id, row.name, row.prefix, row.created_at, row.expires_at};
+}
+
 Key shown_key(const KeyRow& row) { return {row.id, row.name, row.created_at, row.expires_at}; }
 }  // namespace
 
@@ -150,6 +156,51 @@ Result<void> Core::revoke_key(std::string_view account, std::string_view key_id)
           FaultKind::not_found, "key_not_found", fmt::format("account '{}' has no key '{}'", account, key_id), {}};
     }
     publish([revoked = *hash](EntitlementSink& sink) { sink.key_revoked(revoked); });
+    return {};
+  });
+}
+
+Result<NewAccountToken> Core::create_account_token(std::string_view account, std::string_view name,
+                                                   std::optional<WallTime> expires_at) {
+  return in_transaction([&]() -> Result<NewAccountToken> {
+    if (auto found = need_account(account); found.has_error()) return found.error();
+    if (auto checked = check_name(name, 0); checked.has_error()) return checked.error();
+    const WallTime now = this->now();
+    if (expires_at && *expires_at <= now) return invalid("expires_at", "a token must expire in the future");
+    if (store_.account_tokens(account, "", kAccountTokensMax).size() == kAccountTokensMax) {
+      return Fault{FaultKind::conflict,
+                   "too_many_tokens",
+                   fmt::format("account '{}' has {} tokens: revoke one first", account, kAccountTokensMax),
+                   {}};
+    }
+    std::string secret = make_account_token();
+    const AccountTokenRow row{random_id("token"), std::string(account),
+                              std::string(name),  secret.substr(0, kShownTokenChars),
+                              sha256(secret),     now,
+                              expires_at};
+    store_.insert_account_token(row);
+    publish([this, row](EntitlementSink&) { token_holders_.add(row.hash, row.account, row.expires_at); });
+    return NewAccountToken{shown_token(row), std::move(secret)};
+  });
+}
+
+Result<Page<AccountToken>> Core::account_tokens(std::string_view account, std::optional<std::string> after, int limit) {
+  return in_transaction([&]() -> Result<Page<AccountToken>> {
+    if (auto found = need_account(account); found.has_error()) return found.error();
+    const auto rows = store_.account_tokens(account, after.value_or(""), page_limit(limit) + 1);
+    return make_page<AccountToken>(rows, limit, shown_token, [](const AccountTokenRow& row) { return row.id; });
+  });
+}
+
+Result<void> Core::revoke_account_token(std::string_view account, std::string_view id) {
+  return run([&]() -> Result<void> {
+    if (auto found = need_account(account); found.has_error()) return found.error();
+    const auto hash = store_.revoke_account_token(account, id, now());
+    if (!hash) {
+      return Fault{
+          FaultKind::not_found, "token_not_found", fmt::format("account '{}' has no token '{}'", account, id), {}};
+    }
+    publish([this, revoked = *hash](EntitlementSink&) { token_holders_.remove(revoked); });
     return {};
   });
 }

@@ -152,18 +152,35 @@ Result<void> Core::mark_failed(std::int64_t number, WallTime now, std::string_vi
   });
 }
 
+namespace {
+Result<std::int64_t> number_after(const std::optional<std::string>& after) {
+  std::int64_t last = 0;
+  if (!after) return last;
+  const char* end = after->data() + after->size();
+  const auto [stop, error] = std::from_chars(after->data(), end, last);
+  if (error != std::errc() || stop != end) return invalid("after", "not a cursor of this list");
+  return last;
+}
+
+std::string cursor_of(const Store::NotificationRow& row) { return std::to_string(row.notification.number); }
+}  // namespace
+
 Result<Page<Notification>> Core::notifications(std::optional<std::string> after, int limit) {
   return in_transaction([&]() -> Result<Page<Notification>> {
-    std::int64_t last = 0;
-    if (after) {
-      const char* end = after->data() + after->size();
-      const auto [stop, error] = std::from_chars(after->data(), end, last);
-      if (error != std::errc() || stop != end) return invalid("after", "not a cursor of this list");
-    }
-    const auto rows = store_.notifications(last, page_limit(limit) + 1);
-    return make_page<Notification>(rows, limit, with_payload, [](const Store::NotificationRow& row) {
-      return std::to_string(row.notification.number);
-    });
+    const auto last = number_after(after);
+    if (last.has_error()) return last.error();
+    return make_page<Notification>(store_.notifications(*last, page_limit(limit) + 1), limit, with_payload, cursor_of);
+  });
+}
+
+Result<Page<Notification>> Core::notifications_of(std::string_view account, std::optional<std::string> after,
+                                                  int limit) {
+  return in_transaction([&]() -> Result<Page<Notification>> {
+    if (auto found = need_account(account); found.has_error()) return found.error();
+    const auto last = number_after(after);
+    if (last.has_error()) return last.error();
+    const auto rows = store_.notifications_of(account, *last, page_limit(limit) + 1);
+    return make_page<Notification>(rows, limit, with_payload, cursor_of);
   });
 }
 

@@ -37,6 +37,19 @@ struct NewKey {
   std::string secret;  // shown once
 };
 
+struct AccountToken {  // of the account's own, for reading what is its own in the admin API
+  std::string id;
+  std::string name;
+  std::string prefix;  // the first characters of the token
+  WallTime created_at;
+  std::optional<WallTime> expires_at;
+};
+
+struct NewAccountToken {
+  AccountToken token;
+  std::string secret;  // shown once
+};
+
 enum class DepositKind { cash, voucher };
 
 struct QpsPack {

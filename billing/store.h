@@ -31,6 +31,16 @@ struct KeyRow {
   std::optional<WallTime> expires_at;
 };
 
+struct AccountTokenRow {
+  std::string id;
+  std::string account;
+  std::string name;
+  std::string prefix;
+  Sha256 hash{};
+  WallTime created_at;
+  std::optional<WallTime> expires_at;
+};
+
 struct ServiceRow {
   std::string id;
   std::string model;
@@ -217,6 +227,12 @@ class Store {
   virtual std::vector<KeyRow> keys(std::string_view account, std::string_view after, int limit) = 0;  // by age
   virtual std::vector<KeyRow> all_keys() = 0;  // those not revoked
 
+  // The same of accounts' own read-only tokens.
+  virtual void insert_account_token(const AccountTokenRow& row) = 0;
+  virtual std::optional<Sha256> revoke_account_token(std::string_view account, std::string_view id, WallTime at) = 0;
+  virtual std::vector<AccountTokenRow> account_tokens(std::string_view account, std::string_view after, int limit) = 0;
+  virtual std::vector<AccountTokenRow> all_account_tokens() = 0;
+
   virtual std::optional<ServiceRow> find_service(std::string_view id) = 0;  // removed ones too
   virtual void put_service(const ServiceRow& row) = 0;                      // inserts, or replaces all but the id
   virtual std::vector<ServiceRow> services(std::string_view after, int limit) = 0;  // by id; not removed ones
@@ -326,12 +342,18 @@ class Store {
   };
   virtual void insert_notification(const NotificationRow& row) = 0;
   virtual std::vector<NotificationRow> notifications(std::int64_t after, int limit) = 0;
+  virtual std::vector<NotificationRow> notifications_of(std::string_view account, std::int64_t after, int limit) = 0;
   virtual std::vector<NotificationRow> due_notifications(WallTime now, int limit) = 0;
   virtual std::optional<NotificationRow> find_notification(std::int64_t number) = 0;
   virtual void update_notification(const Notification& notification) = 0;  // what delivery changes
 
   virtual std::optional<AnswerRow> find_answer(std::string_view key) = 0;
   virtual void insert_answer(const AnswerRow& row) = 0;
+
+  // The audit log of changes. The database takes a row only if it follows the head, and refuses to change one.
+  virtual AuditHead audit_head() = 0;
+  virtual void insert_audit_row(const AuditRow& row) = 0;
+  virtual std::vector<AuditRow> audit_rows(std::int64_t after, int limit) = 0;  // by sequence
 
   // The invariants over all rows, by recomputing them. What this gateway counted of the free points of plans in
   // `granted_once` must stay within what was granted.

@@ -115,6 +115,11 @@ class SqliteStore final : public Store {
   std::vector<KeyRow> keys(std::string_view account, std::string_view after, int limit) override;
   std::vector<KeyRow> all_keys() override;
 
+  void insert_account_token(const AccountTokenRow& row) override;
+  std::optional<Sha256> revoke_account_token(std::string_view account, std::string_view id, WallTime at) override;
+  std::vector<AccountTokenRow> account_tokens(std::string_view account, std::string_view after, int limit) override;
+  std::vector<AccountTokenRow> all_account_tokens() override;
+
   std::optional<ServiceRow> find_service(std::string_view id) override;
   void put_service(const ServiceRow& row) override;
   std::vector<ServiceRow> services(std::string_view after, int limit) override;
@@ -193,12 +198,17 @@ class SqliteStore final : public Store {
   std::vector<ReportedUsage> reported(std::uint32_t subscription, Hour hour) override;
   void insert_notification(const NotificationRow& row) override;
   std::vector<NotificationRow> notifications(std::int64_t after, int limit) override;
+  std::vector<NotificationRow> notifications_of(std::string_view account, std::int64_t after, int limit) override;
   std::vector<NotificationRow> due_notifications(WallTime now, int limit) override;
   std::optional<NotificationRow> find_notification(std::int64_t number) override;
   void update_notification(const Notification& notification) override;
 
   std::optional<AnswerRow> find_answer(std::string_view key) override;
   void insert_answer(const AnswerRow& row) override;
+
+  AuditHead audit_head() override;
+  void insert_audit_row(const AuditRow& row) override;
+  std::vector<AuditRow> audit_rows(std::int64_t after, int limit) override;
 
   std::vector<Invariant> audit(const std::vector<std::string>& granted_once) override;
   void set_statement_hook(StatementHook hook) override { hook_ = std::move(hook); }

@@ -185,6 +185,12 @@ std::vector<Store::NotificationRow> SqliteStore::notifications(std::int64_t afte
   return read_notifications(query.bind(after, limit));
 }
 
+std::vector<Store::NotificationRow> SqliteStore::notifications_of(std::string_view account, std::int64_t after,
+                                                                  int limit) {
+  Query query(prepared(NOTIFICATION_COLUMNS "WHERE account = ? AND number > ? ORDER BY number LIMIT ?"));
+  return read_notifications(query.bind(account, after, limit));
+}
+
 std::vector<Store::NotificationRow> SqliteStore::due_notifications(WallTime now, int limit) {
   Query query(prepared(NOTIFICATION_COLUMNS "WHERE state = 0 AND next_attempt_at <= ? ORDER BY number LIMIT ?"));
   return read_notifications(query.bind(now, limit));

@@ -17,8 +17,8 @@ CREATE UNIQUE INDEX epochs_by_nonce ON epochs (nonce) WHERE nonce IS NOT NULL;
 
 namespace {
 
-constexpr std::array kSteps = {&kSchemaCore, &kSchemaSettlement, &kSchemaBooks,
-                               &kSchemaEpochs};  // step i brings version i to i + 1
+constexpr std::array kSteps = {&kSchemaCore,     &kSchemaSettlement,   &kSchemaBooks, &kSchemaEpochs,
+                               &kSchemaAuditLog, &kSchemaAccountTokens};  // step i brings version i to i + 1
 
 std::int64_t version_of(SQLite::Database& database) {
   SQLite::Statement query(database, "SELECT max(version) FROM schema_version");

@@ -13,6 +13,8 @@ extern const char* const kSchemaCore;
 extern const char* const kSchemaSettlement;
 extern const char* const kSchemaBooks;
 extern const char* const kSchemaEpochs;
+extern const char* const kSchemaAuditLog;
+extern const char* const kSchemaAccountTokens;
 
 // Runs the steps that `database` has not had yet, all in one transaction. schema_too_new: a newer program made it;
 // nothing was touched. Throws SQLite::Exception where the database fails.

@@ -7,6 +7,7 @@
 #include <boost/beast/core/string.hpp>
 
 #include "base/ids.h"
+#include "gateway/admin_audit_log.h"
 #include "gateway/json_reader.h"
 
 namespace tollgate::gateway {
@@ -123,7 +124,12 @@ AdminCaller AdminApi::caller_of(const AdminHead& head) const {
   if (head.count(field::authorization) != 1) return {};
   const auto value = view_of(head[field::authorization]);
   if (value.size() <= scheme.size() || !beast::iequals({value.data(), scheme.size()}, "Bearer ")) return {};
-  return identify_caller(tokens_, value.substr(scheme.size()));
+  const auto presented = value.substr(scheme.size());
+  auto caller = identify_caller(tokens_, presented);
+  if (caller.role != AdminRole::nobody || !presented.starts_with(kAccountTokenPrefix)) return caller;
+  auto account = context_.core.token_holders().account_of(sha256(presented), context_.clock.now());
+  if (account) caller = {AdminRole::account, *std::move(account)};
+  return caller;
 }
 
 AdminAnswer AdminApi::refuse_token(const asio::ip::address* guesser) {
@@ -137,10 +143,12 @@ AdminAnswer AdminApi::refuse_token(const asio::ip::address* guesser) {
 
 AdminApi::Opening AdminApi::open(const AdminHead& head, const asio::ip::address& peer) {
   Opening opening;
+  opening.peer = peer.to_string();
+  opening.request_id = random_id("adm");
   const auto path = path_of(head);
   const bool is_v1 = path == "/v1" || path.starts_with("/v1/");
-  const auto caller = is_v1 ? caller_of(head) : AdminCaller{};
-  if (is_v1 && caller.role == AdminRole::nobody) {
+  if (is_v1) opening.caller = caller_of(head);
+  if (is_v1 && opening.caller.role == AdminRole::nobody) {
     // Nothing was guessed where no token is; the answer to it costs no comparison.
     opening.refusal = refuse_token(head.count(field::authorization) != 0 ? &peer : nullptr);
     return opening;
@@ -151,7 +159,7 @@ AdminApi::Opening AdminApi::open(const AdminHead& head, const asio::ip::address&
   if (opening.match.route != nullptr) {
     const auto account = opening.match.ids.find("account");
     const std::string_view of_account = account == opening.match.ids.end() ? std::string_view() : account->second;
-    if (!may_call(*opening.match.route, caller, of_account)) {
+    if (!may_call(*opening.match.route, opening.caller, of_account)) {
       opening.refusal = problem(403, "not_allowed", "this token may not make this call");
     } else {
       opening.refusal = wrong_ids(opening.match);
@@ -177,22 +185,69 @@ asio::awaitable<AdminAnswer> AdminApi::answer(const AdminHead& head, const Openi
   if (value.has_error()) co_return problem(value.error());
   const AdminRequest request{opening.match.ids, *std::move(query), *std::move(value)};
   if (route.thread == AdminThread::server) co_return route.handler(context_, request);
+  const auto change =
+      is_recorded(route) ? change_of(head, opening, request.body) : billing::AuditChange{};  // needs no billing thread
   if (route.idempotent) {
-    auto once = answer_once(head, route, request);
+    auto once = answer_once(head, route, request, change);
     co_return co_await std::move(once);
   }
-  auto work = [&] { return run_handler(route, request); };
+  const bool is_account = opening.caller.role == AdminRole::account;
+  auto work = [&] { return is_account ? run_for_account(route, request) : run_handler(route, request, change); };
   co_return co_await billing_.run(work);
 }
 
-AdminAnswer AdminApi::run_handler(const AdminRoute& route, const AdminRequest& request) {
+// To an account's own token, what is not its own is as if it were not there: which services others have, too.
+AdminAnswer AdminApi::run_for_account(const AdminRoute& route, const AdminRequest& request) {
+  auto nothing = problem(404, "not_found", "this account has no such thing");
+  if (const auto service = request.query.text("service")) {
+    const auto own = context_.core.subscription(request.id("account"), *service);
+    if (own.has_error() && own.error().kind != FaultKind::unavailable) return nothing;
+  }
   auto answer = route.handler(context_, request);
+  return answer.status == 404 ? nothing : answer;
+}
+
+billing::AuditChange AdminApi::change_of(const AdminHead& head, const Opening& opening,
+                                         const boost::json::value& body) const {
+  return {std::string(name_of(opening.caller.role)),
+          opening.peer,
+          opening.request_id,
+          std::string(opening.match.route->method),
+          std::string(path_of(head)),
+          recorded_body(body, {tokens_.admin, tokens_.billing_read})};
+}
+
+AdminAnswer AdminApi::run_handler(const AdminRoute& route, const AdminRequest& request,
+                                  const billing::AuditChange& change) {
+  if (route.flushes_usage) context_.traffic.flush_usage();
+  auto answer = is_recorded(route) ? run_recorded(route, request, change) : route.handler(context_, request);
   if (context_.changed && route.method != "GET" && answer.status < 400) context_.changed();
   return answer;
 }
 
+AdminAnswer AdminApi::run_recorded(const AdminRoute& route, const AdminRequest& request,
+                                   const billing::AuditChange& change) {
+  AdminAnswer answer;
+  Result<std::optional<billing::AuditHead>> head = std::optional<billing::AuditHead>();
+  if (route.is_one_transaction) {
+    head = context_.core.record_change(change, [&] {
+      answer = route.handler(context_, request);
+      return outcome_of(answer);
+    });
+  } else {
+    answer = route.handler(context_, request);
+    if (answer.status >= 400) return answer;
+    const auto after = context_.core.record_after(change, outcome_of(answer));
+    if (after.has_error()) return problem(after.error());
+    head = std::optional(*after);
+  }
+  if (head.has_error()) return problem(head.error());
+  if (*head) answer.audit_head = billing::format_audit_head(**head);
+  return answer;
+}
+
 asio::awaitable<AdminAnswer> AdminApi::answer_once(const AdminHead& head, const AdminRoute& route,
-                                                   const AdminRequest& request) {
+                                                   const AdminRequest& request, const billing::AuditChange& change) {
   const auto key = idempotency_key(head);
   if (!key) {
     co_return problem(400, "idempotency_key_required",
@@ -206,14 +261,16 @@ asio::awaitable<AdminAnswer> AdminApi::answer_once(const AdminHead& head, const 
   }
   const auto print = fingerprint(head, request.body);
   auto work = [&]() -> AdminAnswer {
-    bool ran = false;
+    std::optional<AdminAnswer> ran;
     const auto stored = context_.core.once(*key, print, [&] {
-      ran = true;
-      const auto answer = route.handler(context_, request);
-      return billing::StoredAnswer{answer.status, answer.body};
+      ran = run_recorded(route, request, change);
+      return billing::StoredAnswer{ran->status, ran->body};
     });
     if (context_.changed && ran && stored) context_.changed();
-    return stored.has_error() ? problem(stored.error()) : from_stored(*stored, !ran);
+    if (stored.has_error()) return problem(stored.error());
+    auto answer = from_stored(*stored, !ran);
+    if (ran) answer.audit_head = ran->audit_head;
+    return answer;
   };
   co_return co_await billing_.run(work);
 }

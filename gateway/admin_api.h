@@ -23,6 +23,9 @@ class AdminApi {
 
   // Decided by the head alone, so that a body is only read for a caller who may send it.
   struct Opening {
+    AdminCaller caller;
+    std::string peer;
+    std::string request_id;  // that the answer will carry
     AdminMatch match;
     std::string query;                   // the target after '?', as sent
     std::optional<AdminAnswer> refusal;  // then there is nothing more to do
@@ -34,10 +37,14 @@ class AdminApi {
 
  private:
   [[nodiscard]] AdminCaller caller_of(const AdminHead& head) const;
-  AdminAnswer refuse_token(const boost::asio::ip::address* guesser);              // null: no token came
-  AdminAnswer run_handler(const AdminRoute& route, const AdminRequest& request);  // billing thread
+  AdminAnswer refuse_token(const boost::asio::ip::address* guesser);  // null: no token came
+  billing::AuditChange change_of(const AdminHead& head, const Opening& opening, const boost::json::value& body) const;
+  // Billing thread: the handler, and where it may change something the row of the audit log with it.
+  AdminAnswer run_handler(const AdminRoute& route, const AdminRequest& request, const billing::AuditChange& change);
+  AdminAnswer run_for_account(const AdminRoute& route, const AdminRequest& request);  // billing thread
+  AdminAnswer run_recorded(const AdminRoute& route, const AdminRequest& request, const billing::AuditChange& change);
   boost::asio::awaitable<AdminAnswer> answer_once(const AdminHead& head, const AdminRoute& route,
-                                                  const AdminRequest& request);
+                                                  const AdminRequest& request, const billing::AuditChange& change);
 
   AdminContext context_;
   AdminTokens tokens_;

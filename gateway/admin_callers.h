@@ -15,7 +15,7 @@ enum class AdminRole { nobody, admin, billing_read, account };
 
 struct AdminCaller {
   AdminRole role = AdminRole::nobody;
-  std::string account;  // whose token it is, of AdminRole::account
+  std::string account;  // whose token it is, of AdminRole::account (billing/account_tokens.h knows those)
 };
 
 struct AdminTokens {

@@ -24,6 +24,12 @@ AdminAnswer revoke_key(AdminContext&, const AdminRequest&);
 AdminAnswer create_deposit(AdminContext&, const AdminRequest&);
 AdminAnswer list_transfers(AdminContext&, const AdminRequest&);
 
+// admin_account_tokens.cc
+AdminAnswer create_account_token(AdminContext&, const AdminRequest&);
+AdminAnswer list_account_tokens(AdminContext&, const AdminRequest&);
+AdminAnswer revoke_account_token(AdminContext&, const AdminRequest&);
+AdminAnswer list_notifications_of(AdminContext&, const AdminRequest&);
+
 // admin_subscriptions.cc
 AdminAnswer put_subscription(AdminContext&, const AdminRequest&);
 AdminAnswer get_subscription(AdminContext&, const AdminRequest&);
@@ -46,6 +52,10 @@ AdminAnswer list_notifications(AdminContext&, const AdminRequest&);
 AdminAnswer list_usage(AdminContext&, const AdminRequest&);
 AdminAnswer open_epoch(AdminContext&, const AdminRequest&);
 AdminAnswer report_usage(AdminContext&, const AdminRequest&);
+
+// admin_audit_log.cc
+AdminAnswer list_audit_log(AdminContext&, const AdminRequest&);
+AdminAnswer verify_audit_log(AdminContext&, const AdminRequest&);
 
 // admin_system.cc
 AdminAnswer get_audit(AdminContext&, const AdminRequest&);

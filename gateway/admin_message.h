@@ -62,6 +62,7 @@ struct AdminAnswer {
   std::string allow;               // 405
   std::int64_t retry_after_s = 0;  // 429
   bool replayed = false;           // the stored answer of an Idempotency-Key
+  std::string audit_head;          // "SEQUENCE:HASH" of the row that tells of the change; empty: there is none
 };
 
 AdminAnswer json_answer(int status, const boost::json::object& body);

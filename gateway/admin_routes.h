@@ -35,6 +35,10 @@ struct AdminRoute {
   std::size_t body_bytes_max = 1024 * 1024;
   bool pages_by_id = false;    // its cursor `after` is an id
   bool ignores_query = false;  // a probe is answered whatever follows its path
+  // What the traffic counted is merged first: never by the handler of a change, whose transaction may be taken back
+  // when the journal has already let go of what was merged in it.
+  bool flushes_usage = false;
+  bool is_one_transaction = true;  // else the row of the audit log comes after the change, not with it
 };
 
 std::span<const AdminRoute> admin_routes();

@@ -55,7 +55,8 @@ struct Connection {
 struct Outcome {
   AdminAnswer answer;
   bool keep_alive = true;
-  bool body_left = false;  // the client may still be sending
+  bool body_left = false;       // the client may still be sending
+  std::string request_id = {};  // empty: none was given yet
 };
 
 std::optional<AdminAnswer> refusal_of(error_code error) {
@@ -126,9 +127,13 @@ class AdminServer::Listener {
     const auto endpoint = parse_listen_address(options_.listen);
     if (!endpoint) throw std::runtime_error(fmt::format("admin_listen '{}': not an IP address:port", options_.listen));
     error_code error;
-    acceptor_.open(endpoint->protocol(), error);
-    if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) acceptor_.bind(*endpoint, error);
+    if (options_.bound >= 0) {
+      acceptor_.assign(endpoint->protocol(), options_.bound, error);
+    } else {
+      acceptor_.open(endpoint->protocol(), error);
+      if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+      if (!error) acceptor_.bind(*endpoint, error);
+    }
     if (!error) acceptor_.listen(tcp::acceptor::max_listen_connections, error);
     if (error) throw std::runtime_error(fmt::format("admin_listen '{}': {}", options_.listen, error.message()));
     port_ = acceptor_.local_endpoint().port();
@@ -197,7 +202,9 @@ class AdminServer::Listener {
     const auto& head = parser.get().base();
     const bool keep_alive = parser.get().keep_alive();
     const auto opening = api_.open(head, connection.peer);
-    if (opening.refusal) co_return Outcome{*opening.refusal, keep_alive && parser.is_done(), !parser.is_done()};
+    if (opening.refusal) {
+      co_return Outcome{*opening.refusal, keep_alive && parser.is_done(), !parser.is_done(), opening.request_id};
+    }
     const auto limit = opening.match.route->body_bytes_max;
     const auto length = parser.content_length();
     if (length && *length > limit) {
@@ -214,7 +221,7 @@ class AdminServer::Listener {
     const std::string body = std::move(parser.get().body());
     auto answering = answer(head, opening, body);
     AdminAnswer made = co_await std::move(answering);
-    co_return Outcome{std::move(made), keep_alive && !stopping_, false};
+    co_return Outcome{std::move(made), keep_alive && !stopping_, false, opening.request_id};
   }
 
   asio::awaitable<error_code> read_body(Connection& connection, Parser& parser) {
@@ -242,11 +249,11 @@ class AdminServer::Listener {
   }
 
   asio::awaitable<bool> send(Connection& connection, Parser& parser, Outcome& outcome) {
-    const auto request_id = random_id("adm");
+    const auto request_id = outcome.request_id.empty() ? random_id("adm") : outcome.request_id;
     const auto& head = parser.get().base();
     const unsigned version = parser.is_header_done() ? head.version() : 11;
     auto response = to_response(outcome.answer, version, outcome.keep_alive, request_id);
-    if (parser.is_header_done()) log_change(head, outcome.answer.status, request_id);
+    if (parser.is_header_done()) log_change(head, outcome.answer, request_id);
     if (parser.is_header_done() && head.method() == http::verb::head) response.body().clear();  // its length stays
     connection.stream.expires_after(options_.write_timeout);
     auto [error, size] = co_await http::async_write(connection.stream, response, kAsTuple);
@@ -271,15 +278,17 @@ class AdminServer::Listener {
     }
   }
 
-  // Whoever has no token cannot fill the log: what was refused for that is counted, and has few lines a second.
-  void log_change(const AdminHead& head, int status, const std::string& request_id) {
+  // Whoever has no token cannot fill the log: what was refused for that is counted, and has few lines a second. With
+  // the head of the audit log: whoever keeps these lines elsewhere can tell when that log was cut or rewritten.
+  void log_change(const AdminHead& head, const AdminAnswer& answer, const std::string& request_id) {
     if (head.method() == http::verb::get || head.method() == http::verb::head) return;
-    const bool refused = status == 401 || status == 429;
+    const bool refused = answer.status == 401 || answer.status == 429;
     if (refused && !refused_lines_.take(steady_ns(), kRefusedLinesPerS)) return;
     const auto target = head.target();
     const std::string_view path(target.data(), std::min(target.find('?'), target.size()));
-    spdlog::info("admin API: {} {} {} {}", std::string_view(head.method_string().data(), head.method_string().size()),
-                 path.substr(0, 300), status, request_id);
+    spdlog::info("admin API: {} {} {} {}{}{}",
+                 std::string_view(head.method_string().data(), head.method_string().size()), path.substr(0, 300),
+                 answer.status, request_id, answer.audit_head.empty() ? "" : " audit-log ", answer.audit_head);
   }
 
   // In the set of connections for as long as its coroutine lives.

@@ -18,6 +18,7 @@ namespace tollgate::gateway {
 
 struct AdminOptions {
   std::string listen = "127.0.0.1:0";  // IP address and port; port 0: one the system chooses
+  int bound = -1;                      // a descriptor that is bound there already; -1: none
   std::string token;                   // for everything under /v1; never empty
   std::string billing_read_token;      // reads everything there, changes nothing; empty: there is none
   std::size_t connections_max = 256;   // one more is closed as it comes

@@ -14,7 +14,6 @@ AdminAnswer put_subscription(AdminContext& context, const AdminRequest& request)
   const bool paid = body.boolean("paid");
   auto plan = body.optional_text("plan");
   if (const auto fault = body.finish()) return problem(*fault);
-  context.traffic.flush_usage();  // so that the answer's points are those of now
   const auto put = context.core.put_subscription(request.id("account"), request.id("service"), paid, std::move(plan));
   if (put.has_error()) return problem(put.error());
   return json_answer(200, shown(context, put->subscription));

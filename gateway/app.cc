@@ -102,14 +102,15 @@ void Serve::reload() {
   const bool fixed_changed =
       fresh.listen != config_->listen || fresh.tls.listen != config_->tls.listen ||
       fresh.admin_listen != config_->admin_listen || fresh.data_dir != config_->data_dir ||
-      fresh.gateway != config_->gateway || fresh.workers != config_->workers ||
-      fresh.billing.clock != config_->billing.clock || fresh.billing.webhook_url != config_->billing.webhook_url ||
-      fresh.journal.slots != config_->journal.slots || fresh.journal.slots_max != config_->journal.slots_max ||
-      fresh.billing.catalog != config_->billing.catalog || fresh.billing.plans != config_->billing.plans ||
-      fresh.log.access_log != config_->log.access_log;
+      fresh.gateway != config_->gateway || fresh.workers != config_->workers || fresh.user != config_->user ||
+      fresh.core_dumps != config_->core_dumps || fresh.billing.clock != config_->billing.clock ||
+      fresh.billing.webhook_url != config_->billing.webhook_url || fresh.journal.slots != config_->journal.slots ||
+      fresh.journal.slots_max != config_->journal.slots_max || fresh.billing.catalog != config_->billing.catalog ||
+      fresh.billing.plans != config_->billing.plans || fresh.log.access_log != config_->log.access_log;
   if (fixed_changed)
     spdlog::warn(
-        "addresses, data_dir, gateway, workers, journal.slots, journal.slots_max, billing and log.access_log take a "
+        "addresses, data_dir, user, core_dumps, gateway, workers, journal.slots, journal.slots_max, billing and "
+        "log.access_log take a "
         "restart");
   set_up_log(fresh.log);
   if (access_log_) access_log_->reopen();

@@ -20,6 +20,7 @@
 #include "gateway/app_price_lists.h"
 #include "gateway/billing_thread.h"
 #include "gateway/config.h"
+#include "gateway/early_ports.h"
 #include "gateway/traffic.h"
 #include "gateway/worker.h"
 #include "meter/collector.h"
@@ -45,6 +46,8 @@ class Serve final : public Traffic {
 
  private:
   // Start, in order.
+  Result<void> become_configured_user(std::size_t workers);  // app_user.cc, as the next
+  Result<void> bind_early_ports(std::size_t workers);
   Result<void> choose_clock();
   Result<void> open_stores();
   Result<void> start_billing();  // on the billing thread: epoch, what the journal still holds, entitlements
@@ -87,6 +90,8 @@ class Serve final : public Traffic {
   asio::io_context main_{1};
   asio::signal_set signals_{main_};
   asio::steady_timer drain_timer_{main_};
+
+  EarlyPorts early_ports_;  // empty once everybody listens
 
   SystemClock system_clock_;
   std::optional<ManualClock> manual_clock_;

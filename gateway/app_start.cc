@@ -71,13 +71,14 @@ Serve::Serve(const Config& config, const ConfigSource& source)
       collect_interval_ms_(config.journal.collect_interval_ms) {}
 
 Result<void> Serve::start() {
+  const auto cores = static_cast<std::int64_t>(std::max(1U, std::thread::hardware_concurrency()));
+  const auto workers = static_cast<std::size_t>(config_->workers > 0 ? config_->workers : cores);
+  if (auto r = become_configured_user(workers); !r) return r;
   if (auto r = choose_clock(); !r) return r;
   auto prices = load_price_lists(config_->billing);
   if (!prices) return prices.error();
   prices_ = std::move(*prices);
   if (auto r = open_stores(); !r) return r;
-  const auto cores = static_cast<std::int64_t>(std::max(1U, std::thread::hardware_concurrency()));
-  const auto workers = static_cast<std::size_t>(config_->workers > 0 ? config_->workers : cores);
   quiescence_.emplace(workers);
   directory_.emplace(*quiescence_);
   metrics_.emplace(workers, reason_codes());
@@ -166,7 +167,7 @@ Result<void> Serve::listen(Transport transport, const std::string& address) {
   auto endpoint = parse_listen_address(address);
   if (!endpoint) return start_fault("not an IP address and port: " + address);
   // The workers share the address by SO_REUSEPORT, and so would another process of ours: ask for it alone first.
-  if (endpoint->port() != 0) {
+  if (endpoint->port() != 0 && !early_ports_.holds(*endpoint)) {
     Acceptor alone(main_.get_executor());
     error_code error;
     alone.open(endpoint->protocol(), error);
@@ -176,7 +177,7 @@ Result<void> Serve::listen(Transport transport, const std::string& address) {
     if (error) return start_fault("cannot listen on " + address + ": " + error.message());
   }
   for (auto& worker : workers_) {
-    if (const auto error = worker->listen(transport, *endpoint)) {
+    if (const auto error = worker->listen(transport, *endpoint, early_ports_.take(*endpoint))) {
       return start_fault("cannot listen on " + address + ": " + error.message());
     }
     endpoint->port(worker->port(transport));  // port 0: the first one's choice is for all
@@ -205,6 +206,7 @@ Result<void> Serve::start_admin() {
   AdminOptions options;
   options.listen = config_->admin_listen;
   options.connections_max = static_cast<std::size_t>(admin_connections_max());
+  if (const auto endpoint = parse_listen_address(options.listen)) options.bound = early_ports_.take(*endpoint);
   options.token = token->token;
   const auto reader = load_billing_read_token(*config_, token->token);
   if (!reader) return reader.error();

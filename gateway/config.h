@@ -91,6 +91,8 @@ struct Config {
   std::string admin_token_file;               // empty: data_dir/admin-token; TOLLGATE_ADMIN_TOKEN wins over both
   std::string admin_billing_read_token_file;  // empty: none; TOLLGATE_BILLING_READ_TOKEN wins over it
   std::string data_dir = "tollgate-data";
+  std::string user;              // started as root, becomes this user; empty: stays who it is
+  bool core_dumps = false;       // may dump core, and be looked into by its own user's debuggers
   std::string gateway = "gw-1";  // this gateway's name in usage reports; an id as in api.md
   std::int64_t workers = 0;      // event loops of the data path; 0: one per core; at most 256
   bool trust_forwarded = false;  // extend a client's X-Forwarded-* (true) or replace them (false)

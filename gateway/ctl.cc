@@ -64,6 +64,7 @@ class Ctl::Commands {
     add_subscriptions(ctl, line_);
     add_billing(ctl, line_);
     add_system(ctl, line_);
+    add_audit_log(ctl, line_);
     for (CLI::App* noun : ctl->get_subcommands({})) {
       noun->fallthrough()->footer("");
       for (CLI::App* verb : noun->get_subcommands({})) verb->fallthrough()->footer("");

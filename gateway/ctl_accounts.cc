@@ -1,4 +1,4 @@
-// tollgate ctl accounts, keys, deposits, transfers
+// tollgate ctl accounts, keys, tokens, deposits, transfers
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -82,6 +82,38 @@ void add_keys(CLI::App* ctl, CtlCommandLine& line) {
   revoke->add_option("key", gone->id, "The key's id (not the key)")->required();
 }
 
+void add_tokens(CLI::App* ctl, CtlCommandLine& line) {
+  CLI::App* noun = add_noun(ctl, "tokens", "Read-only tokens of an account, for what is its own in the admin API");
+  auto made = options<KeyOptions>();
+  CLI::App* create = line.command(noun, "create", "Make a token; it is shown once", [&line, made] {
+    json::object body;
+    if (!made->name.empty()) body["name"] = made->name;
+    if (!made->expires_at.empty()) body["expires_at"] = made->expires_at;
+    const json::value value = body;
+    return line.session.show("POST", account_path(made->account) + "/tokens", &value);
+  });
+  create->add_option("account", made->account)->required();
+  create->add_option("--name", made->name, "A name for people");
+  create->add_option("--expires-at", made->expires_at, "A time like 2030-01-01T00:00:00+08:00");
+
+  auto listed = options<std::string>();
+  line.command(noun, "list", "List the tokens, without the tokens themselves",
+               [&line, listed] {
+                 return line.session.show_list(account_path(*listed) + "/tokens",
+                                               {"id", "name", "prefix", "created_at", "expires_at"});
+               })
+      ->add_option("account", *listed)
+      ->required();
+
+  auto gone = options<KeyOptions>();
+  CLI::App* revoke = line.command(noun, "revoke", "Revoke a token: the next request with it is refused", [&line, gone] {
+    return line.session.done("DELETE", account_path(gone->account) + "/tokens/" + percent_encoded(gone->id),
+                             "revoked " + gone->id);
+  });
+  revoke->add_option("account", gone->account)->required();
+  revoke->add_option("token", gone->id, "The token's id (not the token)")->required();
+}
+
 int create_deposit(CtlSession& session, const DepositOptions& made) {
   json::object body;
   body["amount"] = made.amount;
@@ -116,6 +148,7 @@ void add_money(CLI::App* ctl, CtlCommandLine& line) {
 void add_accounts(CLI::App* ctl, CtlCommandLine& line) {
   add_account_commands(ctl, line);
   add_keys(ctl, line);
+  add_tokens(ctl, line);
   add_money(ctl, line);
 }
 

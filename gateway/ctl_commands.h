@@ -28,10 +28,11 @@ std::shared_ptr<T> options() {
 }
 
 void add_services(CLI::App* ctl, CtlCommandLine& line);       // ctl_services.cc
-void add_accounts(CLI::App* ctl, CtlCommandLine& line);       // ctl_accounts.cc: accounts, keys, deposits, transfers
+void add_accounts(CLI::App* ctl, CtlCommandLine& line);       // ctl_accounts.cc: accounts, keys, tokens, deposits, ...
 void add_subscriptions(CLI::App* ctl, CtlCommandLine& line);  // ctl_subscriptions.cc: with qps-packs, usage
 void add_billing(CLI::App* ctl, CtlCommandLine& line);        // ctl_billing.cc: packages, bills, explain, quote, ...
 void add_system(CLI::App* ctl, CtlCommandLine& line);         // ctl_system.cc: catalog, audit, clock, apply
+void add_audit_log(CLI::App* ctl, CtlCommandLine& line);      // ctl_audit_log.cc
 
 std::string account_path(const std::string& account);
 std::string subscription_path(const std::string& account, const std::string& service);

@@ -54,13 +54,17 @@ Worker::Worker(std::size_t index, Plane& plane, std::shared_ptr<const Config> co
 
 Worker::~Worker() { join(); }
 
-error_code Worker::listen(Transport transport, const asio::ip::tcp::endpoint& endpoint) {
+error_code Worker::listen(Transport transport, const asio::ip::tcp::endpoint& endpoint, int bound) {
   Acceptor& acceptor = acceptors_[static_cast<std::size_t>(transport)];
   error_code error;
-  acceptor.open(endpoint.protocol(), error);
-  if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
-  if (!error) acceptor.set_option(ReusePort(true), error);
-  if (!error) acceptor.bind(endpoint, error);
+  if (bound >= 0) {
+    acceptor.assign(endpoint.protocol(), bound, error);
+  } else {
+    acceptor.open(endpoint.protocol(), error);
+    if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
+    if (!error) acceptor.set_option(ReusePort(true), error);
+    if (!error) acceptor.bind(endpoint, error);
+  }
   if (!error) acceptor.listen(kBacklog, error);
   return error;
 }

@@ -83,8 +83,9 @@ class Worker {
   Worker(std::size_t index, Plane& plane, std::shared_ptr<const Config> config);
   ~Worker();
 
-  // Binds a listener of its own (SO_REUSEPORT spreads connections over the workers). Before start().
-  error_code listen(Transport transport, const asio::ip::tcp::endpoint& endpoint);
+  // Binds a listener of its own (SO_REUSEPORT spreads connections over the workers), unless `bound` is the descriptor
+  // of a socket that is bound there already. Before start().
+  error_code listen(Transport transport, const asio::ip::tcp::endpoint& endpoint, int bound = -1);
   [[nodiscard]] std::uint16_t port(Transport transport) const;
   void start();
   void join();

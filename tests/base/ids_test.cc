@@ -84,6 +84,11 @@ TEST(ApiKeys, HaveTheirFormAndDiffer) {
   EXPECT_TRUE(key.starts_with("tg_"));
   EXPECT_TRUE(looks_like_api_key(key));
   EXPECT_NE(key, make_api_key());
+  const std::string token = make_account_token();
+  EXPECT_EQ(token.size(), 40U);
+  EXPECT_TRUE(token.starts_with("tgr_"));
+  EXPECT_FALSE(looks_like_api_key(token));
+  EXPECT_NE(token, make_account_token());
 }
 
 TEST(ApiKeys, OfAnotherFormAreSeenAsSuch) {

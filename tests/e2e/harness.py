@@ -184,6 +184,8 @@ class Tollgate:
         self.data_dir = data_dir or os.path.join(self.folder, "data")
         # A machine that runs many tests at once may be late without anybody asking too much of the gateway.
         self.sets = {"journal.slots": 16384, "limits.overload_lag_ms": 0, **(sets or {})}
+        if os.geteuid() != 0:  # else only root could see its memory and descriptors, which some tests do
+            self.sets.setdefault("core_dumps", "true")
         self.arguments = list(arguments)
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")}
         if token is not None:

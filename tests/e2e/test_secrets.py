@@ -79,6 +79,9 @@ class Secrets(GatewayTest):
         made = admin.request("POST", "/v1/accounts/acme/keys", {"name": "k"})  # the one answer that holds the key
         self.assertEqual(made.status, 201, made)
         key = made["key"]
+        made_token = admin.request("POST", "/v1/accounts/acme/tokens", {"name": "t"})  # and the one with the token
+        self.assertEqual(made_token.status, 201, made_token)
+        account_token = made_token["token"]
         for name in ("good", "dead"):
             ask("PUT", f"/v1/accounts/acme/subscriptions/{name}", {"paid": True})
 
@@ -99,15 +102,21 @@ class Secrets(GatewayTest):
             answers.append(wire_text(gateway.port, broken))
 
         # The admin API: errors of every kind that could repeat what they were sent.
-        for token in (GUESS, READER, key, almost):
+        for token in (GUESS, READER, key, almost, account_token, account_token[:-1]):
             ask("GET", "/v1/accounts/acme", token=token)
+            ask("GET", "/v1/accounts/other", token=token)
             ask("PUT", "/v1/accounts/acme", {"name": "x"}, token=token)
+            ask("GET", f"/v1/accounts/acme/transfers?after={token}")  # the fault names the parameter alone
+        ask("DELETE", f"/v1/accounts/acme/tokens/{made_token['id']}x")
+        wire_text(gateway.port, f"GET /good/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                                f"Authorization: Bearer {account_token}\r\n\r\n")
         for raw in (f'{{"name": "x", "{key}": 1}}', f'{{"name": "{key}"', f'{{"name": "{key}", "name": "{key}"}}',
                     f'["{key}"]', f"{key}"):
             admin.request("PUT", "/v1/accounts/bad", raw=raw.encode())  # the field's name is told to who sent it
         ask("DELETE", f"/v1/accounts/acme/keys/{made['id']}x")
         ask("GET", f"/v1/accounts/acme?token={ADMIN}", token=None)
-        for path in ("/v1/accounts/acme/keys", "/v1/accounts/acme", "/v1/services", "/v1/audit", "/v1/catalog"):
+        for path in ("/v1/accounts/acme/keys", "/v1/accounts/acme", "/v1/accounts/acme/tokens", "/v1/services",
+                     "/v1/audit", "/v1/audit-log", "/v1/catalog"):
             ask("GET", path)
 
         # A webhook's delivery that fails first: a notice of arrears, by the manual clock.
@@ -129,7 +138,8 @@ class Secrets(GatewayTest):
         eventually(lambda: "/good/x" in gateway.stdout(), "the access log")
         gateway.kill9()  # what is on the disk now, the write-ahead log included
         canaries = {"admin token": ADMIN, "billing-read token": READER, "webhook secret": WEBHOOK,
-                    "a wrong token": GUESS, "key": key, "almost a key": almost}
+                    "a wrong token": GUESS, "key": key, "almost a key": almost, "account token": account_token,
+                    "almost an account token": account_token[:-1]}
         places = {"answers": "\n".join(answers).encode(), "metrics": metrics.encode(), "command line": command_line}
         for path in (Path(gateway.folder, "stdout"), Path(gateway.folder, "stderr")):
             places[path.name] = path.read_bytes()

@@ -40,6 +40,7 @@ const std::vector<std::string> kForOwners = {
     "GET /v1/accounts/{account}/subscriptions",
     "GET /v1/accounts/{account}/subscriptions/{service}",
     "GET /v1/accounts/{account}/usage",
+    "GET /v1/accounts/{account}/notifications",
 };
 
 TEST(AdminRoutes, EveryRouteDecidesWhoMayCallIt) {
