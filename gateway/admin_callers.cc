@@ -3,20 +3,9 @@
 #include <algorithm>
 
 #include "base/ids.h"
+#include "gateway/client_address.h"
 
 namespace tollgate::gateway {
-namespace {
-std::uint64_t network_of(const boost::asio::ip::address& peer) noexcept {
-  if (peer.is_v4()) return peer.to_v4().to_uint();
-  const auto bytes = peer.to_v6().to_bytes();
-  std::uint64_t network = 0;
-  for (std::size_t i = 0; i < 8; ++i) network = network << 8 | bytes[i];
-  if (network != 0 || !peer.to_v6().is_v4_mapped()) return network;
-  for (std::size_t i = 12; i < 16; ++i) network = network << 8 | bytes[i];
-  return network;
-}
-}  // namespace
-
 AdminCaller identify_caller(const AdminTokens& tokens, std::string_view presented) noexcept {
   const bool is_admin = equal_in_constant_time(presented, tokens.admin);
   const bool is_billing_read = equal_in_constant_time(presented, tokens.billing_read);
@@ -26,7 +15,7 @@ AdminCaller identify_caller(const AdminTokens& tokens, std::string_view presente
 }
 
 std::int64_t WrongTokens::count(const boost::asio::ip::address& peer, std::int64_t now_ns) noexcept {
-  const std::uint64_t network = network_of(peer);
+  const std::uint64_t network = client_address(peer);
   auto& ways = places_[(network * 0x9e3779b97f4a7c15U) >> 55];
   auto place = std::find_if(ways.begin(), ways.end(),
                             [&](const Place& one) { return one.failures > 0 && one.network == network; });

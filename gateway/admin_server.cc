@@ -203,7 +203,8 @@ class AdminServer::Listener {
     const bool keep_alive = parser.get().keep_alive();
     const auto opening = api_.open(head, connection.peer);
     if (opening.refusal) {
-      co_return Outcome{*opening.refusal, keep_alive && parser.is_done(), !parser.is_done(), opening.request_id};
+      const bool goes_on = keep_alive && parser.is_done() && opening.refusal->status != 429;  // each guess a connection
+      co_return Outcome{*opening.refusal, goes_on, !parser.is_done(), opening.request_id};
     }
     const auto limit = opening.match.route->body_bytes_max;
     const auto length = parser.content_length();

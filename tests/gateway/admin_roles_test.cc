@@ -111,6 +111,7 @@ TEST_F(AdminRolesTest, TooManyWrongTokensAreToldToWaitAndARightOneIsNot) {
   const auto refused = as("wrong", "GET", "/v1/catalog");
   EXPECT_EQ(refused.status, 429U);
   EXPECT_EQ(refused.text("code"), "too_many_wrong_tokens");
+  EXPECT_FALSE(refused.keep_alive) << "each further guess costs a connection";
   EXPECT_GE(std::stoi(refused.headers.at("retry-after")), 1);
   EXPECT_EQ(as(kToken, "GET", "/v1/catalog").status, 200U);
   EXPECT_EQ(as(kReader, "GET", "/v1/catalog").status, 200U);
