@@ -19,10 +19,12 @@ from billing_model_units import HOUR, hour_of, instant, written
 from harness import DETECTION, FAST, REPOSITORY, FakeModel, ReservedPort, Tollgate, eventually, program
 
 START = "2033-05-10T09:30:00+08:00"
-# Short, so that what is slow or idle is seen to be cut within a soak, and the base line is soon reached again.
+# Short and low, so that what is slow, idle or too much is met within a soak, and the base line is soon reached again.
 SETS = {"billing.clock": "manual", "journal.slots": 4096, "workers": 2, "timeouts.head_ms": 3000, "timeouts.idle_ms": 20000,
         "timeouts.body_ms": 3000, "timeouts.write_ms": 3000, "timeouts.upstream_ms": 4000, "timeouts.drain_ms": 3000,
-        "upstreams.idle_ms": 4000, "limits.body_bytes_max": 4_000_000, "log.level": "warn"}
+        "timeouts.rate_grace_ms": 5000, "timeouts.body_rate_min_bytes_per_s": 1000, "timeouts.write_rate_min_bytes_per_s": 1000,
+        "upstreams.idle_ms": 4000, "limits.body_bytes_max": 4_000_000, "limits.connections_per_address_max": 25,
+        "limits.key_failures_per_address_max": 60, "limits.overload_lag_ms": 100, "log.level": "warn"}
 # Keys that only some builds know: passed on when the program under test does. One line each.
 SETS_IF_KNOWN = {}
 SERVICES = {  # name: (model, cost, upstreams, more of the definition)
@@ -156,7 +158,8 @@ class World:
         self.hostile = self.subscribe("hostile", "detect", "paid")
         self.flooder = self.subscribe("flooder", "classify", "free")
         self.victim = self.subscribe("victim", "detect", "paid")
-        for book in made + [self.hostile, self.flooder, self.victim]:
+        self.witnesses = [self.subscribe(f"witness-{name}", name, "paid") for name in SERVICES]
+        for book in made + [self.hostile, self.flooder, self.victim, *self.witnesses]:
             self.wait_known(book)
             book.before = book.ledger(self.admin)
         return made
