@@ -114,6 +114,10 @@ class Soak:
         let_be = [each for attacker in attackers for each in getattr(attacker, "let_be", ())]
         row("slow clients let be", f"{len(let_be)} {collections.Counter(let_be) or ''}", not let_be, "0")
         judge_witnesses(row, witnesses, trouble, self.seconds, self.options.rate)
+        if self.world.tls:
+            tally = traffic.tallies([*clients, *witnesses])
+            row("handshakes of TLS", f"{tally.get('full handshakes', 0)} full, {tally.get('resumed', 0)} resumed",
+                tally.get("full handshakes") and tally.get("resumed"), "some of each")
         if self.long:
             drips = sum(attacker.tally["408 for a drip"] for attacker in attackers)
             row("the pace acted: 408 for a body that drips", drips, drips > 0, "some")

@@ -3,6 +3,7 @@ a number in its subscription's book, and the client tells the book what it was t
 
 import collections
 import socket
+import ssl
 import threading
 import time
 
@@ -65,6 +66,22 @@ class From(wire.Connection):
         self.buffer = b""
 
 
+class FromTls(From):
+    """The same through TLS. An end without TLS's own is a cut."""
+
+    def __init__(self, port, address, context, session=None):
+        super().__init__(port, address)
+        self.socket = context.wrap_socket(self.socket, server_hostname=context.name, session=session, suppress_ragged_eofs=False)
+
+    def _more(self):
+        try:
+            super()._more()
+        except ssl.SSLError as error:
+            if isinstance(error, ssl.SSLEOFError) or error.reason == "UNEXPECTED_EOF_WHILE_READING":
+                raise wire.Closed("cut") from error
+            raise AssertionError(f"not TLS: {error}") from error
+
+
 class Until:
     """When to stop, for all clients: the only place where they wait."""
 
@@ -92,6 +109,7 @@ class Client:
         self.broken_off = []  # (instant, what it was doing)
         self.doing = ""
         self.connection = None
+        self.session = None  # of the last connection through TLS
         self.thread = threading.Thread(target=self.run, name=name, daemon=True)
         self.thread.start()
 
@@ -123,13 +141,20 @@ class Client:
     def turn(self):
         raise NotImplementedError
 
+    tls = False  # whether it calls through TLS
+
     def drop(self):
         if self.connection:
+            self.session = self.connection.socket.session if self.tls else None
             self.connection.close()
             self.connection = None
 
     def open(self):
-        if self.connection is None:
+        if self.connection is None and self.tls:
+            session = self.session if self.source.random() < 0.5 else None
+            self.connection = FromTls(self.world.tls_port.port, self.address, self.world.tls, session)
+            self.tally["resumed" if self.connection.socket.session_reused else "full handshakes"] += 1
+        elif self.connection is None:
             self.connection = From(self.world.port, self.address)
         return self.connection
 
@@ -150,6 +175,7 @@ class Caller(Client):
 
     def __init__(self, world, until, number, pace, books):
         self.books = books
+        self.tls = world.tls is not None and number % 4 == 3
         super().__init__(world, until, f"caller-{number}", f"127.0.0.{2 + number % 8}", pace)
 
     def turn(self):
@@ -203,6 +229,7 @@ class Witness(Client):
 
     def __init__(self, world, until, book, pace):
         self.book = book
+        self.tls = world.tls is not None and book.service in ("classify", "stream")
         self.calls = []  # (begun, ended, what it was told)
         super().__init__(world, until, f"witness-{book.service}", "127.0.0.10", pace)
 

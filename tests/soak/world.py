@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -91,13 +92,28 @@ class World:
         self.config_path = os.path.join(self.kept, "tollgate.yaml")
         self.write_config()
         sets = {**SETS, **{key: value for key, value in SETS_IF_KNOWN.items() if self.knows(key, value)},
-                "billing.plans": self.plans()}
+                "billing.plans": self.plans(), **self.begin_tls()}
         self.gateway = Tollgate(sets, ["--config", self.config_path], data_dir=os.path.join(self.kept, "data"))
         shutil.rmtree(self.gateway.folder)
         self.gateway.folder = os.path.join(self.kept, "gateway")
         os.makedirs(self.gateway.folder)
         self.start_gateway()
         self.good(self.admin.set_clock(START))
+
+    def begin_tls(self):
+        """The keys of the configuration for TLS, if the program has it; `tls` is what clients trust, or None."""
+        self.tls, self.tls_port = None, ReservedPort()
+        if not self.knows("tls.min_version", "1.2"):
+            return {}
+        certificate, key, name = f"{self.kept}/certificate.pem", f"{self.kept}/key.pem", "soak.example"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                        "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", key, "-out", certificate],
+                       check=True, capture_output=True)
+        os.chmod(key, 0o600)
+        self.tls = ssl.create_default_context(cafile=certificate)
+        self.tls.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+        self.tls.name = name
+        return {"tls.listen": self.tls_port.address, "tls.certificates": certificate, "tls.private_keys": key}
 
     @property
     def admin(self):
@@ -211,7 +227,7 @@ class World:
         if gateway.process is not None and gateway.process.poll() is None:
             gateway.process.kill()
             gateway.process.wait()
-        for reserved in gateway.ports:
+        for reserved in [*gateway.ports, self.tls_port]:
             reserved.close()
         if not keep:
             shutil.rmtree(self.kept, ignore_errors=True)
