@@ -71,6 +71,7 @@ std::optional<Forwarded> forward_response(std::string_view bytes, Asked asked) {
   if (!body) return std::nullopt;
   AnswerHead answer;
   answer.request_id = "0123456789abcdef";
+  answer.date = kDate;
   answer.framing = response.body;
   if (response.body == BodyKind::chunked || response.body == BodyKind::until_close) {
     answer.framing = asked.http_1_0 ? BodyKind::until_close : BodyKind::chunked;

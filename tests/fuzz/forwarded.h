@@ -5,6 +5,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "gateway/head_writer.h"
 #include "gateway/http_chunks.h"
@@ -17,6 +19,9 @@ inline constexpr gateway::HeadLimits kLimits{100, 8192};
 inline constexpr gateway::HeadLimits kWrittenLimits{120, 8192};
 
 inline constexpr std::string_view kUpstreamHost = "model:8081";
+inline constexpr std::string_view kDate = "Sun, 06 Nov 1994 08:49:37 GMT";  // of our clock, for answers that have none
+
+using FieldLines = std::vector<std::pair<std::string_view, std::string_view>>;
 
 // The head at the front of `bytes`, scanned whole; empty: there is none, or a bad one.
 std::string_view head_at_front(std::string_view bytes);

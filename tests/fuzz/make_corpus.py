@@ -44,6 +44,12 @@ RESPONSES = [
     "HTTP/1.1 200 OK\r\nConnection: close, x\r\nX: 1\r\nX-Request-Id: u\r\nX-Call-Outcome: failed\r\nServer: s\r\n\r\n",
     "HTTP/1.1 200 OK\r\nRateLimit: \"a\";r=1\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nVia: 1.1 x\r\nContent-Length: 0\r\n\r\n",
     "HTTP/1.1 500 Error\r\nKeep-Alive: 5\r\nUpgrade: h2c\r\nTrailer: X\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n"]
+# Date and Via: theirs and ours, and Connection that names them. Behind the others, so that those keep their numbers.
+DATED_REQUESTS = ["Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nVia: 1.1 a\r\nVia: 1.0 b", "Connection: date, via\r\nDate: x\r\nVia: 1.1 x"]
+DATED_RESPONSES = [
+    "HTTP/1.1 200 OK\r\nDate: x\r\nDate: y\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 103 Early\r\nDate: x\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nConnection: date, via\r\nDate: x\r\nVia: 1.1 x\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nConnection: x\r\nClose: y\r\nContent-Length: 0\r\n\r\n"]
 CHUNKS = [
     "0\r\n\r\n", "4\r\nabcd\r\n0\r\n\r\n", "1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", "00a\r\n0123456789\r\n000\r\n\r\n", "A\r\n0123456789\r\n0\r\n\r\n",
     "4;a\r\nabcd\r\n0\r\n\r\n", "4;a=b;c=\"d\\\"e\";f\r\nabcd\r\n0;x\r\n\r\n", "4 ;a\r\nabcd\r\n0\r\n\r\n", "4; a\r\nabcd\r\n0\r\n\r\n",
@@ -97,11 +103,15 @@ JOURNALS = [
     edit(0, 4096 + 64 * 7, 0, 255), edit(4, 40, 0, 65), edit(1, 0, 4096 + 64 * 3)]
 
 
+def post(fields):
+    return f"POST /p HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n{BODY.get(fields, '')}"
+
+
 def requests():
     for line in REQUEST_LINES:
         yield f"{line}\r\nHost: a.example:8080\r\nContent-Length: 2\r\n\r\nhi"
     for field in REQUEST_FIELDS:
-        yield f"POST /p HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n{BODY.get(field, '')}"
+        yield post(field)
     for host in ("", "[::1]:80", "a:b", "a,b", "a b", "a@b", "a:99999", "[::1", "127.0.0.1"):
         yield f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"
     yield "GET / HTTP/1.1\r\n\r\n"
@@ -120,8 +130,8 @@ def with_choice(texts, choices="01"):
 
 def main():
     targets = {
-        "request_head": with_choice(list(requests())),
-        "response_head": with_choice(RESPONSES, "0123"), "chunks": with_choice(CHUNKS, "0"),
+        "request_head": with_choice(list(requests())) + with_choice([post(fields) for fields in DATED_REQUESTS]),
+        "response_head": with_choice(RESPONSES, "0123") + with_choice(DATED_RESPONSES, "0123"), "chunks": with_choice(CHUNKS, "0"),
         "config": CONFIGS + [(HERE.parent.parent / "conf" / "tollgate.yaml").read_text()], "admin_json": JSONS, "usage_report": REPORTS,
         "journal": JOURNALS}
     shutil.rmtree(CORPUS, ignore_errors=True)

@@ -1,6 +1,7 @@
 """The hostile clients of a soak: heads that two parsers could read differently, slow senders and readers, clients that
 vanish, wrong keys, floods, things too large. None may cost another account a call, or leave anything behind."""
 
+import socket
 import time
 
 import wire
@@ -86,15 +87,22 @@ class Oversize(Hostile):
             self.expect_refusal(wire.request("POST", f"{book.path}?n={number}", port, key, [b"x" * 500_000] * 9), book, number)
 
 
+def guess(world, source):
+    """A request with a wrong key, with one for a path of odd bytes, or with a good key for a random path."""
+    key = "tg_" + "".join(source.choices("abcdefghijklmnopqrstuvwxyz234567", k=38))
+    path, which = f"/{source.randrange(10 ** 9)}", source.random()
+    if which < 0.2:
+        path = "/" + "".join(source.choices("abcdefghij/%\"\x1b", k=12))
+    elif which < 0.5:
+        key = world.hostile.keys[0]
+    return f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n\r\n".encode("latin-1")
+
+
 class Guesser(Hostile):
     """Wrong keys and random paths; with none of them may a metric or a log line of its own appear."""
 
     def turn(self):
-        key = "tg_" + "".join(self.source.choices("abcdefghijklmnopqrstuvwxyz234567", k=38))
-        path = "/" + "".join(self.source.choices("abcdefghij/%\"\x1b", k=12))
-        if self.source.random() < 0.5:
-            path, key = f"/{self.source.randrange(10 ** 9)}", self.world.hostile.keys[0]
-        self.expect_refusal(f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n\r\n".encode("latin-1"))
+        self.expect_refusal(guess(self.world, self.source))
 
 
 class Vanisher(Hostile):
@@ -146,9 +154,13 @@ class Slow(Hostile):
     until the gateway cuts them."""
 
     many = 60
+    PATIENCE_S = 30    # whoever lives longer was let be
+    READERS_LOOK_S = 15  # when a reader begins to read what there is: before, it cannot see that it was cut
+    ANSWER = 20_000_000
 
     def __init__(self, world, until, number, pace):
         self.held = []
+        self.let_be = []
         super().__init__(world, until, number, pace)
 
     def turn(self):
@@ -156,44 +168,59 @@ class Slow(Hostile):
             self.held.append(self.begin())
         for each in list(self.held):
             connection, rest, since = each
+            age = time.monotonic() - since
             try:
                 if rest:
                     connection.socket.send(rest.pop(0))
-                if self.gone(connection) or time.monotonic() - since > 30:
-                    raise wire.Closed()
+                end = "cut" if self.gone(connection, age) else None
             except BlockingIOError:
-                pass
-            except (OSError, wire.Closed):
-                self.tally["cut" if time.monotonic() - since <= 30 else "let be"] += 1
+                end = None
+            except OSError:
+                end = "cut"
+            if connection.taken >= self.ANSWER or (end is None and age > self.PATIENCE_S):
+                end = "let be"
+                self.let_be.append(f"{connection.which} after {age:.0f} s")
+            if end:
+                self.tally[end] += 1
                 self.held.remove(each)
                 connection.close()
 
     def begin(self):
         book, port = self.world.hostile, self.world.port
-        which = self.source.choice(["head", "body", "reader", "idle"])
+        which = self.source.choice(["head", "body", "drip", "reader", "idle"])
         self.tally[which] += 1
-        connection = From(port, self.address, receive_buffer=4096 if which == "reader" else None)
+        # Some addresses: one may not hold so many.
+        address = f"127.0.0.{110 + self.tally[which] % 4}"
+        connection = From(port, address, receive_buffer=4096 if which == "reader" else None)
         rest = []
         if which == "head":
             raw = wire.head("GET", "/detect", port, self.world.victim.keys[0])
             rest = [raw[at:at + 1] for at in range(len(raw) - 4)]
-        elif which == "body":
+        elif which in ("body", "drip"):
             number = book.begin()
             connection.send(wire.head("POST", f"{book.path}?n={number}", port, book.keys[0], {"Content-Length": "1000"}))
-            rest = [b"x"] * 5
+            rest = [b"x"] * (5 if which == "body" else 999)  # one is silent in the end, the other is only slow
         elif which == "reader":
             number = book.begin()
             connection.send(wire.request("GET", f"{book.path}?n={number}", port, book.keys[0],
-                                         fields={"X-Fake-Response-Bytes": "20000000"}))
-        connection.which = which
+                                         fields={"X-Fake-Response-Bytes": str(self.ANSWER)}))
+        connection.which, connection.taken = which, 0
         connection.socket.setblocking(False)
         return connection, rest, time.monotonic()
 
-    def gone(self, connection):
-        """A reader that never reads sees the end by the reset alone: it polls the connection's error instead."""
+    def gone(self, connection, age):
+        """A reader that never reads sees a reset, but not an end behind what it does not read: some time after it must have
+        been cut it reads all there is. If that is the whole answer, it was let be."""
         if connection.which == "reader":
-            return connection.socket.getsockopt(1, 4) != 0  # SOL_SOCKET, SO_ERROR
-        return connection.socket.recv(4096) == b""
+            if age < self.READERS_LOOK_S:
+                return connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+            while data := connection.socket.recv(1 << 20):
+                connection.taken += len(data)
+            return True
+        data = connection.socket.recv(4096)
+        if data.startswith(b"HTTP/1.1 408 "):
+            self.tally[f"408 for a {connection.which}"] += 1
+        return data == b""
 
     def drop(self):
         for connection, _, _ in self.held:

@@ -6,9 +6,12 @@ import tempfile
 import unittest
 
 import run
+from traffic import Client, Until
+from trouble import Trouble
 from truth import Book, Truth
-from watch import flat, judge_memory, slope_per_minute
+from watch import flat, judge_growth, judge_memory, slope
 
+import wire
 from wire import Response
 
 
@@ -80,12 +83,64 @@ class Flatness(unittest.TestCase):
         self.assertFalse(flat([each + 100 * index for index, each in enumerate(noise)])[2])
 
     def test_the_slope_does_not_mind_peaks(self):
-        self.assertAlmostEqual(slope_per_minute([(at, 100 + at * 2 + (5000 if at % 50 == 0 else 0)) for at in range(300)]), 120, 0)
+        self.assertAlmostEqual(slope([(at, 100 + at * 2 + (5000 if at % 50 == 0 else 0)) for at in range(300)]), 2, 1)
+
+    def test_a_hundred_bytes_lost_with_each_request_are_seen_and_a_warm_up_is_not(self):
+        def grown(leaked):
+            samples = [{"life": 1, "at": 2 * at, "requests": 600 * at,
+                        "anon_kb": 5_000 + min(at, 20) * 100 + at // 20 * 300 + (at * 7919) % 90 + 600 * at * leaked / 1024}
+                       for at in range(60)]
+            return [good for _, _, good in judge_growth(samples)]
+        self.assertEqual(grown(0), [True])
+        self.assertEqual(grown(100), [False])
 
     def test_short_lives_are_not_judged(self):
         samples = [{"life": life, "at": at + 1000 * life, "anon_kb": 10 * at, "slots_used": 1, "threads": 6}
                    for life, length in ((1, 20), (2, 120)) for at in range(length)]
-        self.assertEqual({row["life"] for row in judge_memory(samples)}, {2})
+        self.assertEqual({row["life"] for row in judge_memory(samples, 64)}, {2})
+
+
+class Service(unittest.TestCase):
+    """What clients were not given is seen, and told apart from what a fault explains."""
+
+    class World:
+        seed = 1
+
+    class Faults:
+        begun = 0.0
+
+        def __init__(self, *windows):
+            self.windows = windows
+
+        disturbed = Trouble.disturbed
+
+    def rows(self, told, *windows, seconds=10.0):
+        found = {}
+        witness = type("Witness", (), {"pace": 1.0, "calls": [(at, at + 0.1, told.get(at, "200")) for at in range(10)]})()
+        run.judge_witnesses(lambda what, _, holds, must: found.__setitem__(what, holds), [witness], self.Faults(*windows), seconds, 1.0)
+        return found["paid calls within the guarantee"], found["paid calls made"]
+
+    def test_a_paid_call_that_was_refused_is_seen_unless_a_fault_explains_it(self):
+        self.assertEqual(self.rows({}), (True, True))
+        self.assertEqual(self.rows({4: "503 no_capacity"}), (False, True))
+        self.assertEqual(self.rows({4: "502 upstream_unreachable"}, (3.5, 6.0, "upstream_killed")), (True, True))
+        self.assertEqual(self.rows({8: "502 upstream_unreachable"}, (3.5, 6.0, "upstream_killed")), (False, True))
+        self.assertEqual(self.rows({}, seconds=60.0), (True, False), "too few of them")
+
+    def test_what_no_answer_should_be_is_told_apart(self):
+        until = Until()
+        errors = [AssertionError("bad field line"), ValueError("invalid literal for int() with base 16"), wire.Closed("reset"),
+                  ConnectionRefusedError(), TimeoutError()]
+
+        class One(Client):
+            def turn(self):
+                if not errors:
+                    until.event.set()
+                else:
+                    raise errors.pop(0)
+        client = One(self.World(), until, "one", "127.0.0.2", 1000.0)
+        client.thread.join(60)
+        self.assertEqual([len(each) for each in (client.malformed, client.broken_off, client.silent)], [2, 2, 1])
 
 
 class Short(unittest.TestCase):

@@ -3,6 +3,7 @@ a number in its subscription's book, and the client tells the book what it was t
 
 import collections
 import socket
+import ssl
 import threading
 import time
 
@@ -10,6 +11,7 @@ import wire
 from world import source
 
 CLIENTS = 24
+SILENCE_S = 15.0  # far beyond all timeouts of the soak's gateway
 GONE = "gone"      # the client leaves: what it does is in `leave`
 KINDS = {  # kind: (weight, what to ask of the model, the request's body in bytes: a list goes chunked)
     "plain": (40, {}, None),
@@ -47,7 +49,7 @@ PIPELINE = 5
 class From(wire.Connection):
     """A connection from an address of one's own among the loopback ones."""
 
-    def __init__(self, port, address, timeout=15.0, receive_buffer=None):
+    def __init__(self, port, address, timeout=SILENCE_S, receive_buffer=None):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -62,6 +64,22 @@ class From(wire.Connection):
             raise
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
+
+
+class FromTls(From):
+    """The same through TLS. An end without TLS's own is a cut."""
+
+    def __init__(self, port, address, context, session=None):
+        super().__init__(port, address)
+        self.socket = context.wrap_socket(self.socket, server_hostname=context.name, session=session, suppress_ragged_eofs=False)
+
+    def _more(self):
+        try:
+            super()._more()
+        except ssl.SSLError as error:
+            if isinstance(error, ssl.SSLEOFError) or error.reason == "UNEXPECTED_EOF_WHILE_READING":
+                raise wire.Closed("cut") from error
+            raise AssertionError(f"not TLS: {error}") from error
 
 
 class Until:
@@ -86,7 +104,12 @@ class Client:
         self.world, self.until, self.name, self.address, self.pace = world, until, name, address, pace
         self.source = source(world.seed, name)
         self.tally = collections.Counter()
+        self.malformed = []  # what the strict reader refused
+        self.silent = []     # what never came
+        self.broken_off = []  # (instant, what it was doing)
+        self.doing = ""
         self.connection = None
+        self.session = None  # of the last connection through TLS
         self.thread = threading.Thread(target=self.run, name=name, daemon=True)
         self.thread.start()
 
@@ -96,26 +119,42 @@ class Client:
             due = max(due, time.monotonic() - 1.0) + self.source.expovariate(self.pace)
             try:
                 self.turn()
+            except TimeoutError as error:
+                self.fault(self.silent, "silent", error)
             except (OSError, wire.Closed):
                 self.tally["broken off"] += 1
+                self.broken_off.append((time.monotonic(), self.doing))
                 self.drop()
                 self.until.rest(0.05)
-            except AssertionError as error:
-                self.tally["silent or malformed answers"] += 1
-                self.tally[f"  {str(error)[:90]}"] += 1
-                self.drop()
+            except (AssertionError, ValueError) as error:  # ValueError: a number that is none
+                if isinstance(error.__cause__, TimeoutError):
+                    self.fault(self.silent, "silent", error)
+                else:
+                    self.fault(self.malformed, "malformed", error)
+        self.drop()
+
+    def fault(self, kept, what, error):
+        self.tally[what] += 1
+        kept.append(f"{self.name} {self.doing}: {str(error)[:200]}")
         self.drop()
 
     def turn(self):
         raise NotImplementedError
 
+    tls = False  # whether it calls through TLS
+
     def drop(self):
         if self.connection:
+            self.session = self.connection.socket.session if self.tls else None
             self.connection.close()
             self.connection = None
 
     def open(self):
-        if self.connection is None:
+        if self.connection is None and self.tls:
+            session = self.session if self.source.random() < 0.5 else None
+            self.connection = FromTls(self.world.tls_port.port, self.address, self.world.tls, session)
+            self.tally["resumed" if self.connection.socket.session_reused else "full handshakes"] += 1
+        elif self.connection is None:
             self.connection = From(self.world.port, self.address)
         return self.connection
 
@@ -136,11 +175,12 @@ class Caller(Client):
 
     def __init__(self, world, until, number, pace, books):
         self.books = books
+        self.tls = world.tls is not None and number % 4 == 3
         super().__init__(world, until, f"caller-{number}", f"127.0.0.{2 + number % 8}", pace)
 
     def turn(self):
         book = self.source.choice(self.books)
-        kind = self.source.choices(list(KINDS), [weight for weight, _, _ in KINDS.values()])[0]
+        self.doing = kind = self.source.choices(list(KINDS), [weight for weight, _, _ in KINDS.values()])[0]
         _, fields, size = KINDS[kind]
         if self.source.random() < 0.05:
             self.drop()
@@ -183,8 +223,36 @@ class Caller(Client):
             self.drop()
 
 
+class Witness(Client):
+    """A paid account that keeps well within its guarantee, one call at a time from an address of its own: whatever
+    others send and want, each of its calls is answered 200 unless the upstream or the gateway itself was ended."""
+
+    def __init__(self, world, until, book, pace):
+        self.book = book
+        self.tls = world.tls is not None and book.service in ("classify", "stream")
+        self.calls = []  # (begun, ended, what it was told)
+        super().__init__(world, until, f"witness-{book.service}", "127.0.0.10", pace)
+
+    def turn(self):
+        number, begun, told = self.book.begin(), time.monotonic(), "nothing"
+        try:
+            connection = self.open()
+            connection.send(self.request(self.book, number, "plain", {}, None))
+            response = connection.response()
+            told = f"{response.status}{' cut' if response.truncated else ''} {self.book.told(number, response) or ''}".strip()
+            if response.truncated or "close" in response.header("connection", ""):
+                self.drop()
+        finally:
+            self.tally[told] += 1
+            self.calls.append((begun, time.monotonic(), told))
+
+
 def start(world, until, rate, books):
     return [Caller(world, until, number, rate / CLIENTS, books) for number in range(CLIENTS)]
+
+
+def witnesses(world, until, rate):
+    return [Witness(world, until, book, rate / 60) for book in world.witnesses]
 
 
 def tallies(clients):

@@ -12,6 +12,7 @@ from traffic import From
 from world import HOUR, written, source
 
 RESTARTS_UNTIL = 0.4  # of the soak: after that the process lives on, so that there is a life long enough to be judged
+SETTLES_S = 4.0       # after a fault: health is found out anew, and calls that began in it end
 
 
 class Trouble:
@@ -22,36 +23,49 @@ class Trouble:
         self.source = source(world.seed, "trouble")
         self.begun = time.monotonic()
         self.log, self.failures = [], []
+        self.windows = []     # [begin, end, the fault]: of those that may cost anybody a call
+        self.shed = 0         # free calls refused by a gateway that stood still
         self.recoveries = []  # seconds from the end of a gateway to its first good answer
         self.services = {}    # services that come and go
         self.audits = 0
         self.thread = threading.Thread(target=self.run, name="trouble", daemon=True)
         self.thread.start()
 
-    FAULTS = {"upstream_killed": 3, "upstream_restarted": 2, "upstream_stopped": 2, "gateway_killed": 3, "gateway_restarted": 2,
-              "reload": 2, "reload_of_a_bad_file": 2, "key_replaced": 4, "service_comes_and_goes": 2, "service_changed": 3,
+    COST_CALLS = ("upstream_killed", "upstream_restarted", "upstream_stopped", "gateway_killed", "gateway_restarted")
+    FAULTS = {"gateway_stands_still": 3, "upstream_killed": 3, "upstream_restarted": 2, "upstream_stopped": 2, "gateway_killed": 3,
+              "gateway_restarted": 2, "reload": 2, "reload_of_a_bad_file": 2, "key_replaced": 4, "service_comes_and_goes": 2, "service_changed": 3,
               "subscription_flips": 3, "deposit": 4, "purchase": 2, "hour_turns": 3, "audit": 2, "reads": 3}
 
     def run(self):
         while self.until.rest(self.source.expovariate(1 / self.every)):
             name = self.source.choices(list(self.FAULTS), list(self.FAULTS.values()))[0]
             at = time.monotonic() - self.begun
+            if at > RESTARTS_UNTIL * self.seconds and not any(each["fault"] == "gateway_stands_still" for each in self.log):
+                name = "gateway_stands_still"  # once at least: its end is checked
             if name.startswith("gateway") and (not self.restarts or at > RESTARTS_UNTIL * self.seconds):
                 continue
             entry = {"at": round(at, 2), "fault": name}
             self.log.append(entry)
+            window = [time.monotonic(), float("inf"), name]
+            if name in self.COST_CALLS:
+                self.windows.append(window)
             try:
                 with self.world.restarting:
                     entry["what"] = getattr(self, name)() or ""
             except (AssertionError, OSError, http.client.HTTPException, wire.Closed) as error:
                 entry["failed"] = str(error)[:2000]
                 self.failures.append(f"at {at:.2f} s, {name}: {entry['failed']}")
+            window[1] = time.monotonic() + SETTLES_S
             entry["took"] = round(time.monotonic() - self.begun - at, 2)
             self.world.say(f"{at:8.2f} s  {name} {entry.get('what', '')}{'  FAILED: ' + entry['failed'] if 'failed' in entry else ''}")
 
+    def disturbed(self, begun, ended, of=""):
+        """Whether a fault that may cost a call (`of`: only of these names) was on in that time, or settling."""
+        return any(name.startswith(of) and begun <= end and begin <= ended for begin, end, name in self.windows)
+
     def any_book(self):
         return self.source.choice([book for book in self.world.truth.books.values() if book.service in ("detect", "classify")
-                                   and book.account not in ("victim", "hostile")])
+                                   and book.account not in ("victim", "hostile") and book not in self.world.witnesses])
 
     # -- upstreams
     def upstream_killed(self, number=signal.SIGKILL):
@@ -89,6 +103,20 @@ class Trouble:
         self.world.start_gateway()
         return self.answers_again(before)
 
+    def gateway_stands_still(self):
+        """Again and again for a while, as where there is too much to do: free calls are shed, paid ones are late."""
+        shed = self.world.admin.metric("refusals_total", reason="overloaded")
+        for _ in range(10):
+            self.world.gateway.signal(signal.SIGSTOP)
+            try:
+                self.until.rest(0.3)
+            finally:
+                self.world.gateway.signal(signal.SIGCONT)
+            self.until.rest(0.02)
+        shed = int(self.world.admin.metric("refusals_total", reason="overloaded") - shed)
+        self.shed += shed
+        return f"{shed} calls shed"
+
     def answers_again(self, before):
         book = self.world.flooder
         with From(self.world.port, "127.0.0.1") as connection:
@@ -123,7 +151,8 @@ class Trouble:
         world.wait_known(book)
         for item in items:
             world.good(world.admin.delete_key(book.account, item["id"]), (204, 404))
-        eventually(lambda: wire.call(world.port, "/nowhere", old).status == 401, "a revoked key is refused", 20)
+        # 429: an address that asks with it too often is told so.
+        eventually(lambda: wire.call(world.port, "/nowhere", old).status in (401, 429), "a revoked key is refused", 20)
         return book.account
 
     def service_comes_and_goes(self):

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -19,10 +20,12 @@ from billing_model_units import HOUR, hour_of, instant, written
 from harness import DETECTION, FAST, REPOSITORY, FakeModel, ReservedPort, Tollgate, eventually, program
 
 START = "2033-05-10T09:30:00+08:00"
-# Short, so that what is slow or idle is seen to be cut within a soak, and the base line is soon reached again.
+# Short and low, so that what is slow, idle or too much is met within a soak, and the base line is soon reached again.
 SETS = {"billing.clock": "manual", "journal.slots": 4096, "workers": 2, "timeouts.head_ms": 3000, "timeouts.idle_ms": 20000,
         "timeouts.body_ms": 3000, "timeouts.write_ms": 3000, "timeouts.upstream_ms": 4000, "timeouts.drain_ms": 3000,
-        "upstreams.idle_ms": 4000, "limits.body_bytes_max": 4_000_000, "log.level": "warn"}
+        "timeouts.rate_grace_ms": 5000, "timeouts.body_rate_min_bytes_per_s": 1000, "timeouts.write_rate_min_bytes_per_s": 1000,
+        "upstreams.idle_ms": 4000, "limits.body_bytes_max": 4_000_000, "limits.connections_per_address_max": 25,
+        "limits.key_failures_per_address_max": 60, "limits.overload_lag_ms": 100, "log.level": "warn"}
 # Keys that only some builds know: passed on when the program under test does. One line each.
 SETS_IF_KNOWN = {}
 SERVICES = {  # name: (model, cost, upstreams, more of the definition)
@@ -89,13 +92,28 @@ class World:
         self.config_path = os.path.join(self.kept, "tollgate.yaml")
         self.write_config()
         sets = {**SETS, **{key: value for key, value in SETS_IF_KNOWN.items() if self.knows(key, value)},
-                "billing.plans": self.plans()}
+                "billing.plans": self.plans(), **self.begin_tls()}
         self.gateway = Tollgate(sets, ["--config", self.config_path], data_dir=os.path.join(self.kept, "data"))
         shutil.rmtree(self.gateway.folder)
         self.gateway.folder = os.path.join(self.kept, "gateway")
         os.makedirs(self.gateway.folder)
         self.start_gateway()
         self.good(self.admin.set_clock(START))
+
+    def begin_tls(self):
+        """The keys of the configuration for TLS, if the program has it; `tls` is what clients trust, or None."""
+        self.tls, self.tls_port = None, ReservedPort()
+        if not self.knows("tls.min_version", "1.2"):
+            return {}
+        certificate, key, name = f"{self.kept}/certificate.pem", f"{self.kept}/key.pem", "soak.example"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                        "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", key, "-out", certificate],
+                       check=True, capture_output=True)
+        os.chmod(key, 0o600)
+        self.tls = ssl.create_default_context(cafile=certificate)
+        self.tls.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+        self.tls.name = name
+        return {"tls.listen": self.tls_port.address, "tls.certificates": certificate, "tls.private_keys": key}
 
     @property
     def admin(self):
@@ -156,7 +174,8 @@ class World:
         self.hostile = self.subscribe("hostile", "detect", "paid")
         self.flooder = self.subscribe("flooder", "classify", "free")
         self.victim = self.subscribe("victim", "detect", "paid")
-        for book in made + [self.hostile, self.flooder, self.victim]:
+        self.witnesses = [self.subscribe(f"witness-{name}", name, "paid") for name in SERVICES]
+        for book in made + [self.hostile, self.flooder, self.victim, *self.witnesses]:
             self.wait_known(book)
             book.before = book.ledger(self.admin)
         return made
@@ -208,7 +227,7 @@ class World:
         if gateway.process is not None and gateway.process.poll() is None:
             gateway.process.kill()
             gateway.process.wait()
-        for reserved in gateway.ports:
+        for reserved in [*gateway.ports, self.tls_port]:
             reserved.close()
         if not keep:
             shutil.rmtree(self.kept, ignore_errors=True)
