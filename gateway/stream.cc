@@ -33,6 +33,12 @@ bool Stream::is_open_and_silent() noexcept {
   return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
+// Not by the socket's own option: Asio takes that one back when a socket is closed by its destructor.
+void Stream::reset_at_close() noexcept {
+  constexpr linger kAtOnce{1, 0};
+  (void)::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &kAtOnce, sizeof kAtOnce);
+}
+
 std::int64_t Stream::unacknowledged_bytes() noexcept {
   int bytes = 0;
   return ::ioctl(socket_.native_handle(), SIOCOUTQ, &bytes) == 0 ? bytes : 0;

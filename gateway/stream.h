@@ -50,10 +50,7 @@ class Stream {
     socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   }
   // The close drops what is queued, and the peer sees a reset.
-  void reset_at_close() noexcept {
-    error_code ignored;
-    socket_.set_option(asio::socket_base::linger(true, 0), ignored);
-  }
+  void reset_at_close() noexcept;
   void cancel() noexcept {
     error_code ignored;
     socket_.cancel(ignored);
