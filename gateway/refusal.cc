@@ -90,24 +90,54 @@ static_assert(in_order());
 
 const Entry& entry(Reason reason) noexcept { return kEntries[static_cast<std::size_t>(reason)]; }
 
-using Body = fmt::basic_memory_buffer<char, 512>;
+// All of an answer that does not differ from one to the next, so that a flood of refusals costs copies only.
+struct Fixed {
+  std::string head;        // up to the value of Date
+  std::string body_front;  // up to the request's id or number
+  std::string body_back;
+};
 
-void write_body(Body& body, const RefusalAnswer& answer, const Entry& e, int status) {
-  const auto to = std::back_inserter(body);
-  switch (answer.dialect) {
+constexpr std::size_t kDialects = 3;
+
+Fixed fixed_parts(const Entry& e, ErrorDialect dialect) {
+  const int status = dialect == ErrorDialect::openai ? e.openai_status : e.status;
+  Fixed fixed;
+  fixed.head =
+      fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nCache-Control: no-store\r\n", status, reason_phrase(status),
+                  dialect == ErrorDialect::problem ? "application/problem+json" : "application/json");
+  if (e.retry_after_s > 0) fixed.head += fmt::format("Retry-After: {}\r\n", e.retry_after_s);
+  if (e.reason == Reason::invalid_key) fixed.head += "WWW-Authenticate: Bearer\r\n";
+  if (e.reason == Reason::method_not_allowed) fixed.head += "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
+  fixed.head += "Date: ";
+  switch (dialect) {
     case ErrorDialect::problem:
-      fmt::format_to(to,
-                     R"({{"type":"about:blank","title":"{}","status":{},"detail":"{}","code":"{}","request_id":"{}"}})",
-                     reason_phrase(status), status, e.detail, e.code, answer.request_id);
-      return;
+      fixed.body_front =
+          fmt::format(R"({{"type":"about:blank","title":"{}","status":{},"detail":"{}","code":"{}","request_id":")",
+                      reason_phrase(status), status, e.detail, e.code);
+      fixed.body_back = "\"}";
+      break;
     case ErrorDialect::openai:
-      fmt::format_to(to, R"({{"error":{{"message":"{}","type":"{}","param":null,"code":"{}"}}}})", e.detail,
-                     e.openai_type, e.openai_code);
-      return;
+      fixed.body_front = fmt::format(R"({{"error":{{"message":"{}","type":"{}","param":null,"code":"{}"}}}})", e.detail,
+                                     e.openai_type, e.openai_code);
+      break;
     case ErrorDialect::baidu:
-      fmt::format_to(to, R"({{"error_code":{},"error_msg":"{}","log_id":{}}})", e.baidu_code, e.detail, answer.log_id);
-      return;
+      fixed.body_front = fmt::format(R"({{"error_code":{},"error_msg":"{}","log_id":)", e.baidu_code, e.detail);
+      fixed.body_back = "}";
+      break;
   }
+  return fixed;
+}
+
+const Fixed& fixed_of(Reason reason, ErrorDialect dialect) {
+  using Table = std::array<std::array<Fixed, kDialects>, kEntries.size()>;
+  static const Table table = [] {
+    Table made;
+    for (std::size_t i = 0; i < kEntries.size(); ++i) {
+      for (std::size_t d = 0; d < kDialects; ++d) made[i][d] = fixed_parts(kEntries[i], static_cast<ErrorDialect>(d));
+    }
+    return made;
+  }();
+  return table[static_cast<std::size_t>(reason)][static_cast<std::size_t>(dialect)];
 }
 }  // namespace
 
@@ -205,23 +235,25 @@ std::uint64_t log_id(std::uint64_t start, std::uint64_t request_number) noexcept
 }
 
 void write_refusal(std::string& out, const RefusalAnswer& answer) {
-  const Entry& e = entry(answer.reason);
-  const int status = status_of(answer.reason, answer.dialect);
-  Body body;
-  write_body(body, answer, e, status);
-  const auto to = std::back_inserter(out);
-  fmt::format_to(to,
-                 "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
-                 "X-Request-Id: {}\r\nConnection: {}\r\n",
-                 status, reason_phrase(status), answer.date,
-                 answer.dialect == ErrorDialect::problem ? "application/problem+json" : "application/json", body.size(),
-                 answer.request_id, answer.keep_alive ? "keep-alive" : "close");
-  if (e.retry_after_s > 0) fmt::format_to(to, "Retry-After: {}\r\n", e.retry_after_s);
-  if (answer.reason == Reason::invalid_key) out += "WWW-Authenticate: Bearer\r\n";
-  if (answer.reason == Reason::method_not_allowed) out += "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
+  const Fixed& fixed = fixed_of(answer.reason, answer.dialect);
+  const fmt::format_int log_id(answer.log_id);
+  std::string_view own;  // what only this answer's body has
+  if (answer.dialect == ErrorDialect::problem) own = answer.request_id;
+  if (answer.dialect == ErrorDialect::baidu) own = {log_id.data(), log_id.size()};
+  const fmt::format_int length(fixed.body_front.size() + own.size() + fixed.body_back.size());
+  for (const std::string_view part :
+       {std::string_view(fixed.head), answer.date, std::string_view("\r\nX-Request-Id: "), answer.request_id,
+        std::string_view(answer.keep_alive ? "\r\nConnection: keep-alive\r\nContent-Length: "
+                                           : "\r\nConnection: close\r\nContent-Length: "),
+        std::string_view(length.data(), length.size()), std::string_view("\r\n")}) {
+    out += part;
+  }
   if (answer.rate_limit != nullptr) write_rate_limit_fields(out, *answer.rate_limit);
   out += "\r\n";
-  if (!answer.without_body) out.append(body.data(), body.size());
+  if (answer.without_body) return;
+  out += fixed.body_front;
+  out += own;
+  out += fixed.body_back;
 }
 
 }  // namespace tollgate::gateway
