@@ -204,6 +204,19 @@ class Queues(GatewayTest):
             eventually(lambda: self.queued(port) == 0, "nothing waits any more")
 
 
+class Cuts(GatewayTest):
+    def test_a_cut_answer_that_ends_with_the_connection_ends_with_a_reset(self):
+        upstream = ScriptedUpstream(wire.answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+                                                   forever=False))
+        self.addCleanup(upstream.close)
+        service, account = self.one(AUTODL, paid=True, upstreams=[upstream.address])
+        with Connection(self.port) as connection:
+            connection.send(wire.request("GET", service.path, self.port, account.key, version="HTTP/1.0"))
+            with self.assertRaises(ConnectionResetError):
+                while connection.socket.recv(1000):
+                    pass
+
+
 class Pauses(GatewayTest):
     sets = {"workers": 1, "timeouts.upstream_ms": 500, "timeouts.body_ms": 500}
 
