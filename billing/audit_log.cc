@@ -65,6 +65,7 @@ void AuditVerifier::next(const AuditRow& row) {
     break_at(row.sequence, "its hash is not the one that was kept");
   }
   found_.head = {row.sequence, row.hash};
+  position_ = row.sequence;
 }
 
 AuditVerification AuditVerifier::end() {

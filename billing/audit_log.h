@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -64,13 +65,15 @@ struct AuditVerification {
 class AuditVerifier {
  public:
   explicit AuditVerifier(std::optional<AuditHead> kept);
-  void next(const AuditRow& row);  // in order of their sequence
+  void next(const AuditRow& row);                                             // in order of their sequence
+  [[nodiscard]] std::int64_t position() const noexcept { return position_; }  // the sequence of the row before the next
   [[nodiscard]] AuditVerification end();
 
  private:
   void break_at(std::int64_t sequence, std::string reason);
 
   std::optional<AuditHead> kept_;
+  std::int64_t position_ = std::numeric_limits<std::int64_t>::min();  // somebody may have put rows before the first
   AuditVerification found_;
 };
 

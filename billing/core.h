@@ -221,8 +221,8 @@ class Core {
   Result<std::optional<AuditHead>> record_change(const AuditChange& change, const std::function<AuditOutcome()>& work);
   Result<AuditHead> record_after(const AuditChange& change, const AuditOutcome& outcome);  // of what is done already
   Result<Page<AuditRow>> audit_log(std::optional<std::string> after, int limit);
-  // Recomputes every hash. `kept`: a head that the log had at some time.
-  Result<AuditVerification> verify_audit_log(std::optional<AuditHead> kept);
+  // Gives the next rows to `verifier`, so that other work on the thread gets its turn; true while there are more.
+  Result<bool> verify_audit_log_piece(AuditVerifier& verifier);
 
   // Every invariant with its sums; a store that cannot be read is one that does not hold ("store_readable").
   std::vector<Invariant> audit();

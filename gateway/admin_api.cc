@@ -185,6 +185,10 @@ asio::awaitable<AdminAnswer> AdminApi::answer(const AdminHead& head, const Openi
   if (value.has_error()) co_return problem(value.error());
   const AdminRequest request{opening.match.ids, *std::move(query), *std::move(value)};
   if (route.thread == AdminThread::server) co_return route.handler(context_, request);
+  if (route.in_turns != nullptr) {
+    auto turns = route.in_turns(context_, billing_, request);
+    co_return co_await std::move(turns);
+  }
   const auto change =
       is_recorded(route) ? change_of(head, opening, request.body) : billing::AuditChange{};  // needs no billing thread
   if (route.idempotent) {

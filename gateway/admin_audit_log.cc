@@ -13,6 +13,7 @@
 namespace tollgate::gateway {
 namespace {
 namespace json = boost::json;
+namespace asio = boost::asio;
 
 constexpr std::string_view kRedacted = "[redacted]";
 constexpr std::size_t kSecretBytesMin = 12;  // a shorter one may stand in any text by chance
@@ -125,28 +126,41 @@ json::object view(const billing::AuditRow& row) {
 
 namespace handlers {
 
+namespace {
+json::object view_of(const billing::AuditVerification& verified) {
+  json::object body;
+  body["ok"] = !verified.first_break;
+  body["rows"] = verified.head.sequence;
+  body["head"] = billing::format_audit_head(verified.head);
+  body["first_break"] = nullptr;
+  if (const auto& broken = verified.first_break) {
+    body["first_break"] = json::object{{"sequence", broken->sequence}, {"reason", broken->reason}};
+  }
+  return body;
+}
+}  // namespace
+
 AdminAnswer list_audit_log(AdminContext& context, const AdminRequest& request) {
   const auto read = [&](auto after, int limit) { return context.core.audit_log(std::move(after), limit); };
   return answer_with_page(request.query, read, [](const auto& row) { return gateway::view(row); });
 }
 
-AdminAnswer verify_audit_log(AdminContext& context, const AdminRequest& request) {
+asio::awaitable<AdminAnswer> verify_audit_log(AdminContext& context, BillingThread& billing,
+                                              const AdminRequest& request) {
   std::optional<billing::AuditHead> kept;
   if (const auto text = request.query.text("head")) {
     kept = billing::parse_audit_head(*text);
-    if (!kept) return problem(invalid("head", "head: must be SEQUENCE:HASH, as a verification gives it"));
+    if (!kept) co_return problem(invalid("head", "head: must be SEQUENCE:HASH, as a verification gives it"));
   }
-  const auto verified = context.core.verify_audit_log(std::move(kept));
-  if (verified.has_error()) return problem(verified.error());
-  json::object body;
-  body["ok"] = !verified->first_break;
-  body["rows"] = verified->head.sequence;
-  body["head"] = billing::format_audit_head(verified->head);
-  body["first_break"] = nullptr;
-  if (const auto& broken = verified->first_break) {
-    body["first_break"] = json::object{{"sequence", broken->sequence}, {"reason", broken->reason}};
+  billing::AuditVerifier verifier(std::move(kept));
+  auto piece = [&] { return context.core.verify_audit_log_piece(verifier); };
+  for (bool more = true; more;) {
+    auto turn = billing.run(piece);
+    const auto done = co_await std::move(turn);
+    if (done.has_error()) co_return problem(done.error());
+    more = *done;
   }
-  return json_answer(200, body);
+  co_return json_answer(200, view_of(verifier.end()));
 }
 
 }  // namespace handlers

@@ -2,8 +2,11 @@
 // They run on the billing thread unless their route says otherwise, and trust what their route has checked.
 #pragma once
 
+#include <boost/asio/awaitable.hpp>
+
 #include "gateway/admin_message.h"
 #include "gateway/admin_views.h"
+#include "gateway/billing_thread.h"
 
 namespace tollgate::gateway::handlers {
 
@@ -55,7 +58,7 @@ AdminAnswer report_usage(AdminContext&, const AdminRequest&);
 
 // admin_audit_log.cc
 AdminAnswer list_audit_log(AdminContext&, const AdminRequest&);
-AdminAnswer verify_audit_log(AdminContext&, const AdminRequest&);
+boost::asio::awaitable<AdminAnswer> verify_audit_log(AdminContext&, BillingThread&, const AdminRequest&);
 
 // admin_system.cc
 AdminAnswer get_audit(AdminContext&, const AdminRequest&);

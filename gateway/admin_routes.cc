@@ -81,7 +81,8 @@ const std::array kRoutes = {
 
     AdminRoute{kReaders, "GET", "/v1/audit", get_audit},
     AdminRoute{kReaders, "GET", "/v1/audit-log", list_audit_log, kNone, kPages},
-    AdminRoute{kReaders, "GET", "/v1/audit-log/verification", verify_audit_log, kNone, {"head"}},
+    AdminRoute{.access = kReaders, .method = "GET", .pattern = "/v1/audit-log/verification", .query = {"head"},
+               .in_turns = verify_audit_log},
     AdminRoute{kReaders, "GET", "/v1/clock", get_clock},
     AdminRoute{.access = kAdmin, .method = "POST", .pattern = "/v1/clock", .handler = set_clock, .body = kRequired,
                .is_one_transaction = false},

@@ -2,6 +2,7 @@
 // It finds a call for a request; it neither authenticates nor runs anything.
 #pragma once
 
+#include <boost/asio/awaitable.hpp>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -11,10 +12,13 @@
 
 #include "gateway/admin_callers.h"
 #include "gateway/admin_message.h"
+#include "gateway/billing_thread.h"
 
 namespace tollgate::gateway {
 
 using AdminHandler = AdminAnswer (*)(AdminContext&, const AdminRequest&);
+// On the server's thread, with many short turns on the billing thread.
+using AdminTurnsHandler = boost::asio::awaitable<AdminAnswer> (*)(AdminContext&, BillingThread&, const AdminRequest&);
 
 enum class AdminThread { server, billing };  // where the handler runs
 enum class AdminBody { none, optional, required };
@@ -38,7 +42,8 @@ struct AdminRoute {
   // What the traffic counted is merged first: never by the handler of a change, whose transaction may be taken back
   // when the journal has already let go of what was merged in it.
   bool flushes_usage = false;
-  bool is_one_transaction = true;  // else the row of the audit log comes after the change, not with it
+  AdminTurnsHandler in_turns = nullptr;  // then there is no handler
+  bool is_one_transaction = true;        // else the row of the audit log comes after the change, not with it
 };
 
 std::span<const AdminRoute> admin_routes();
