@@ -6,6 +6,7 @@
 #include "gateway/client_address.h"
 
 namespace tollgate::gateway {
+
 AdminCaller identify_caller(const AdminTokens& tokens, std::string_view presented) noexcept {
   const bool is_admin = equal_in_constant_time(presented, tokens.admin);
   const bool is_billing_read = equal_in_constant_time(presented, tokens.billing_read);

@@ -29,7 +29,7 @@ struct AdminContext {
   // audit ended, with so many invariants that do not hold.
   std::function<void()> changed;
   std::function<void(std::int64_t)> audited;
-  std::function<void()> wrong_token;  // server thread: a request under /v1 came without a right token
+  std::function<void()> wrong_token = {};  // server thread: a request under /v1 came without a right token
 };
 
 // `after`, `limit` and the filters of a query, percent-decoded. '+' is itself: times carry their offset with it.

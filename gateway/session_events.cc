@@ -112,7 +112,10 @@ Task<error_code> Session::wait_for_taker() {
     answer_pace_.waited(worker_.coarse_now_ns() - since, std::max<std::int64_t>(taken, 0));
     if (!error) co_return error;
     const bool is_taking = client_write_expired_ && taken > 0 && answer_pace_.left_ns() > 0;
-    if (!is_taking && !is_for_the_other_way(error, client_write_expired_)) co_return error;
+    if (is_taking || is_for_the_other_way(error, client_write_expired_)) continue;
+    // Else the kernel would keep what is queued for it, and out of every count of ours, until it gives up by itself.
+    if (client_write_expired_) client_.reset_at_close();
+    co_return error;
   }
 }
 

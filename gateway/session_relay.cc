@@ -16,12 +16,6 @@ BodyKind framing_to_client(const ResponseHead& response, bool client_1_0) noexce
   if (response.body == BodyKind::none || response.body == BodyKind::length) return response.body;
   return client_1_0 ? BodyKind::until_close : BodyKind::chunked;
 }
-
-// Without this the client of a close-delimited body could take a cut for the end.
-void reset_on_close(Socket& socket) noexcept {
-  error_code ignored;
-  socket.set_option(asio::socket_base::linger(true, 0), ignored);
-}
 }  // namespace
 
 Task<void> Session::respond(Call& call) {
@@ -168,7 +162,8 @@ Task<void> Session::relay(Call& call) {
   keep_open_ = false;
   if (!whole && !call.client_failed) {
     upstream_broke(call, upstream_expired_ ? Reason::upstream_timeout : Reason::upstream_failed);
-    if (framing == BodyKind::until_close) reset_on_close(client_.socket());
+    // Without this the client of a close-delimited body could take a cut for the end.
+    if (framing == BodyKind::until_close) client_.reset_at_close();
     close_abruptly_ = true;
   }
   call.upstream_done_ns = steady_ns();

@@ -49,6 +49,11 @@ class Stream {
     if (tls_ != nullptr) tls_->close_notify();
     socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   }
+  // The close drops what is queued, and the peer sees a reset.
+  void reset_at_close() noexcept {
+    error_code ignored;
+    socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+  }
   void cancel() noexcept {
     error_code ignored;
     socket_.cancel(ignored);

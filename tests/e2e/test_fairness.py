@@ -179,6 +179,31 @@ class SteadyReaders(GatewayTest):
         eventually(lambda: account.usage(service)["calls_succeeded"] == 1, "it succeeded")
 
 
+class Queues(GatewayTest):
+    sets = {"timeouts.write_ms": 1000}
+
+    def queued(self, port):
+        """The bytes that the kernel keeps for sockets to that port of a client, whoever owns them."""
+        total = 0
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            for line in table.readlines()[1:]:
+                _, local, remote, _, queues, *_ = line.split()
+                if int(local.split(":")[1], 16) == self.port and int(remote.split(":")[1], 16) == port:
+                    total += int(queues.split(":")[0], 16)
+        return total
+
+    def test_nothing_is_kept_for_a_client_that_was_cut(self):
+        service, account = self.one(AUTODL, paid=True)
+        with Connection(self.port, receive_buffer=4096) as connection:
+            port = connection.socket.getsockname()[1]
+            connection.send(wire.request("GET", service.path, self.port, account.key,
+                                         fields={"X-Fake-Response-Bytes": 64 << 20}))
+            self.assertEqual(connection.head().status, 200)
+            eventually(lambda: self.queued(port) > 0, "the answer waits")
+            account.wait_idle(service)
+            eventually(lambda: self.queued(port) == 0, "nothing waits any more")
+
+
 class Pauses(GatewayTest):
     sets = {"workers": 1, "timeouts.upstream_ms": 500, "timeouts.body_ms": 500}
 

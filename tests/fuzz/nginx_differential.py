@@ -71,7 +71,7 @@ class RecordingUpstream(wire.ScriptedUpstream):
         def __init__(self, accepted):
             super().__init__(accepted)
             self.raw = b""      # what was not given away by take() yet
-            self.calls = []     # (first line, fields, body, end in raw)
+            self.calls = []     # (first line, fields, body, end in raw, which of all calls)
             self.ended = False
 
         def _more(self):
@@ -80,7 +80,7 @@ class RecordingUpstream(wire.ScriptedUpstream):
             self.raw += self.buffer[before:]
 
     def __init__(self):
-        self.peers = []
+        self.peers, self.count = [], itertools.count()
         super().__init__(self.play)
 
     def play(self, peer, _number):
@@ -90,7 +90,7 @@ class RecordingUpstream(wire.ScriptedUpstream):
         try:
             while (request := peer.request()) is not None:
                 with self.lock:
-                    peer.calls.append((*request, len(peer.raw) - len(peer.buffer)))
+                    peer.calls.append((*request, len(peer.raw) - len(peer.buffer), next(self.count)))
                 peer.send(ANSWER)
         finally:
             with self.lock:
@@ -206,10 +206,12 @@ class Fuzz:
                 self.finding(f"{case.answers.count(200)} calls succeeded, {case.arrived} reached the upstream", case)
 
     def check(self, connections, cases):
+        # A client's calls come one after the other, but on any of the connections.
+        in_order = sorted((call for calls, _, _ in connections for call in calls), key=lambda call: call[4])
+        case_of = {call[4]: self.check_meant(call, cases) for call in in_order}
+        self.calls += len(in_order)
         for calls, data, rest in connections:
-            cases_of = [self.check_meant(call, cases) for call in calls]
-            self.calls += len(calls)
-            self.check_forwarded(calls, cases_of, data)
+            self.check_forwarded(calls, [case_of[call[4]] for call in calls], data)
             if rest:
                 self.cut += 1
                 self.check_cut(rest)

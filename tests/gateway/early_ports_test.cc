@@ -12,8 +12,8 @@ using boost::asio::ip::tcp;
 
 TEST(EarlyPorts, OtherPortsAreLeftToWhoListensThere) {
   EarlyPorts ports;
-  for (const std::uint16_t port : {0, 1024, 8080, 65535}) {
-    const tcp::endpoint endpoint(make_address("127.0.0.1"), port);
+  for (const unsigned port : {0U, 1024U, 8080U, 65535U}) {
+    const tcp::endpoint endpoint(make_address("127.0.0.1"), static_cast<std::uint16_t>(port));
     EXPECT_FALSE(ports.bind(endpoint, 2));
     EXPECT_FALSE(ports.holds(endpoint));
     EXPECT_EQ(ports.take(endpoint), -1);

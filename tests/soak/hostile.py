@@ -24,6 +24,9 @@ CHUNKS = (b"+5\r\nhello\r\n0\r\n\r\n", b"0x5\r\nhello\r\n0\r\n\r\n", b"5\nhello\
           b"5\r\nhello\r\n0\r\nX-Account: b\0\r\n\r\n")
 
 
+HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(490)  # of TLS, a little short of its end
+
+
 class Hostile(Client):
     def __init__(self, world, until, number, pace):
         super().__init__(world, until, type(self).__name__, f"127.0.0.{100 + number}", pace)
@@ -187,12 +190,13 @@ class Slow(Hostile):
 
     def begin(self):
         book, port = self.world.hostile, self.world.port
-        which = self.source.choice(["head", "body", "drip", "reader", "idle"])
+        which = self.source.choice(["head", "body", "drip", "reader", "idle"] + ["handshake"] * (self.world.tls is not None))
         self.tally[which] += 1
         # Some addresses: one may not hold so many.
         address = f"127.0.0.{110 + self.tally[which] % 4}"
-        connection = From(port, address, receive_buffer=4096 if which == "reader" else None)
-        rest = []
+        connection = From(self.world.tls_port.port if which == "handshake" else port, address,
+                          receive_buffer=4096 if which == "reader" else None)
+        rest = [HELLO[at:at + 1] for at in range(len(HELLO))] if which == "handshake" else []
         if which == "head":
             raw = wire.head("GET", "/detect", port, self.world.victim.keys[0])
             rest = [raw[at:at + 1] for at in range(len(raw) - 4)]

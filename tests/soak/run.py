@@ -122,8 +122,9 @@ class Soak:
             drips = sum(attacker.tally["408 for a drip"] for attacker in attackers)
             row("the pace acted: 408 for a body that drips", drips, drips > 0, "some")
             stood = [each for each in trouble.log if each["fault"] == "gateway_stands_still" and "failed" not in each]
-            row("overload acted: calls shed", f"{trouble.shed} in {len(stood)} times", trouble.shed > 0 or not stood,
-                "some, if it stood still")
+            last = max([each["at"] for each in trouble.log], default=0.0)
+            row("faults went on to the end", f"the last at {last:.0f} s", last > self.seconds - 60, "in the last minute")
+            row("overload acted: calls shed", f"{trouble.shed} in {len(stood)} times", trouble.shed > 0, "some")
 
     @property
     def long(self):

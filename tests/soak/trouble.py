@@ -31,7 +31,8 @@ class Trouble:
         self.thread = threading.Thread(target=self.run, name="trouble", daemon=True)
         self.thread.start()
 
-    COST_CALLS = ("upstream_killed", "upstream_restarted", "upstream_stopped", "gateway_killed", "gateway_restarted")
+    ENDS = ("gateway_killed", "gateway_restarted")
+    COST_CALLS = ("upstream_killed", "upstream_restarted", "upstream_stopped", *ENDS)
     FAULTS = {"gateway_stands_still": 3, "upstream_killed": 3, "upstream_restarted": 2, "upstream_stopped": 2, "gateway_killed": 3,
               "gateway_restarted": 2, "reload": 2, "reload_of_a_bad_file": 2, "key_replaced": 4, "service_comes_and_goes": 2, "service_changed": 3,
               "subscription_flips": 3, "deposit": 4, "purchase": 2, "hour_turns": 3, "audit": 2, "reads": 3}
@@ -42,7 +43,7 @@ class Trouble:
             at = time.monotonic() - self.begun
             if at > RESTARTS_UNTIL * self.seconds and not any(each["fault"] == "gateway_stands_still" for each in self.log):
                 name = "gateway_stands_still"  # once at least: its end is checked
-            if name.startswith("gateway") and (not self.restarts or at > RESTARTS_UNTIL * self.seconds):
+            if name in self.ENDS and (not self.restarts or at > RESTARTS_UNTIL * self.seconds):
                 continue
             entry = {"at": round(at, 2), "fault": name}
             self.log.append(entry)
