@@ -279,11 +279,11 @@ class AdminServer::Listener {
     }
   }
 
-  // Whoever has no token cannot fill the log: what was refused for that is counted, and has few lines a second. With
+  // Whoever has no token, or one that may not, cannot fill the log: a refusal for that has few lines a second. With
   // the head of the audit log: whoever keeps these lines elsewhere can tell when that log was cut or rewritten.
   void log_change(const AdminHead& head, const AdminAnswer& answer, const std::string& request_id) {
     if (head.method() == http::verb::get || head.method() == http::verb::head) return;
-    const bool refused = answer.status == 401 || answer.status == 429;
+    const bool refused = answer.status == 401 || answer.status == 403 || answer.status == 429;
     if (refused && !refused_lines_.take(steady_ns(), kRefusedLinesPerS)) return;
     const auto target = head.target();
     const std::string_view path(target.data(), std::min(target.find('?'), target.size()));

@@ -2,7 +2,9 @@
 
 import json
 import subprocess
+import time
 import unittest
+from pathlib import Path
 
 from admin import fresh
 from harness import FAST, GatewayTest, program
@@ -53,6 +55,19 @@ class AccountTokens(GatewayTest):
         self.ctl("tokens", "revoke", account.id, made["id"])
         self.assertEqual(read(own).status, 401)
         self.assertEqual(self.ctl("tokens", "list", account.id)["items"], [])
+
+    def test_its_holder_cannot_fill_the_log_with_what_is_refused(self):
+        _, account = self.one()
+        token = self.ctl("tokens", "create", account.id)["token"]
+        path = f"/v1/accounts/{account.id}/keys"
+        begun = time.monotonic()
+        for _ in range(200):
+            self.assertEqual(self.admin.request("POST", path, token=token).status, 403)
+        seconds = int(time.monotonic() - begun) + 2
+        log = Path(self.gateway.folder, "stderr").read_text("utf-8", "replace")
+        lines = log.count(f"admin API: POST {path} 403")
+        self.assertGreater(lines, 0)
+        self.assertLessEqual(lines, 10 * seconds)
 
     def test_one_that_was_never_made_is_a_wrong_token(self):
         service = self.service(FAST)

@@ -11,6 +11,8 @@ import unittest
 from pathlib import Path
 
 from harness import Tollgate, eventually, program
+from tls_certificates import Authority
+from tls_peers import client_context
 
 USER = "nobody"
 
@@ -18,6 +20,11 @@ USER = "nobody"
 def status(process):
     lines = Path(f"/proc/{process.pid}/status").read_text("ascii", "replace").splitlines()
     return {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def loopback():
+    """An address of this machine that nobody else has in use, so that any port of it is free."""
+    return f"127.{random.randrange(64, 128)}.{random.randrange(256)}.{random.randrange(1, 255)}"
 
 
 class Everybody(unittest.TestCase):
@@ -78,7 +85,7 @@ class StartedByRoot(unittest.TestCase):
 
     def test_ports_below_1024_are_bound_first(self):
         gateway = self.gateway(workers=2)
-        address = f"127.{random.randrange(64, 128)}.{random.randrange(256)}.{random.randrange(1, 255)}"  # nobody's
+        address = loopback()
         gateway.arguments = ["--set", f"listen={address}:443"]
         gateway.start()
         with socket.create_connection((address, 443), 30) as client:
@@ -131,6 +138,33 @@ class StartedByRoot(unittest.TestCase):
         gateway.signal(signal.SIGHUP)
         eventually(lambda: "configuration reloaded" in gateway.stderr(), "the reload was taken")
         self.assertEqual(gateway.admin.readyz().status, 200)
+
+    def test_a_renewed_key_that_only_root_may_read_changes_nothing_and_is_said(self):
+        authority = Authority()
+        self.addCleanup(authority.close)
+        os.chmod(authority.folder, 0o755)
+        pair, renewed = authority.issue("first.test", "127.0.0.1"), authority.issue("first.test", "127.0.0.1")
+        shutil.chown(pair.key, USER)
+        for one in (pair, renewed):
+            os.chmod(one.certificate, 0o644)
+        gateway = self.gateway(**{"tls.listen": f"{loopback()}:443", "tls.certificates": pair.certificate,
+                                  "tls.private_keys": pair.key}).start()
+
+        def serial():
+            with socket.create_connection((gateway.sets["tls.listen"].partition(":")[0], 443), 30) as plain:
+                with client_context(authority).wrap_socket(plain, server_hostname="first.test") as client:
+                    return client.getpeercert()["serialNumber"]
+        before = serial()
+        renewed.copy_over(pair)
+        os.chmod(pair.certificate, 0o644)
+        gateway.signal(signal.SIGHUP)
+        eventually(lambda: "the configuration is unchanged" in gateway.stderr(), "the reload was refused")
+        self.assertIn(f"tls.private_keys: {pair.key}", gateway.stderr())
+        self.assertEqual(serial(), before)
+        shutil.chown(pair.key, USER)
+        gateway.signal(signal.SIGHUP)
+        eventually(lambda: "configuration reloaded" in gateway.stderr(), "the reload was taken")
+        self.assertNotEqual(serial(), before)
 
     def start_as_user(self, **sets):
         """As that user from the outset, and so without root's work."""
