@@ -39,7 +39,8 @@ std::vector<AuditRow> SqliteStore::audit_rows(std::int64_t after, int limit) {
     row.change.method = query.text();
     row.change.path = query.text();
     row.change.body = query.text();
-    row.outcome.status = static_cast<int>(query.integer());
+    const std::int64_t status = query.integer();
+    row.outcome.status = status >= 0 && status <= 999 ? static_cast<int>(status) : -1;  // none that was ever hashed
     row.outcome.made = query.text();
     row.previous_hash = query.text();
     row.hash = query.text();

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -106,7 +107,11 @@ void AccessLog::run() {
 
 void AccessLog::open_again() {
   const int fresh = open_file(path_);
-  if (fresh < 0) return;  // go on with the old file: lines in the wrong place beat lines lost
+  if (fresh < 0) {  // go on with the old file: lines in the wrong place beat lines lost
+    spdlog::error("the access log {} cannot be opened anew: {}; its lines go on into the file that was open", path_,
+                  std::strerror(errno));
+    return;
+  }
   ::close(file_);
   file_ = fresh;
   is_regular_ = is_regular(file_);

@@ -40,6 +40,7 @@ void redact_keys(std::string& text, std::string_view prefix) {
 }
 
 std::string redacted_text(std::string text, const std::vector<std::string>& secrets) {
+  if (text.find("PRIVATE KEY-----") != std::string::npos) return std::string(kRedacted);
   for (const auto& secret : secrets) {
     if (secret.size() < kSecretBytesMin) continue;
     for (std::size_t at = 0; (at = text.find(secret, at)) != std::string::npos;) {

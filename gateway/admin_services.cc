@@ -27,6 +27,9 @@ Result<std::string> service_with_route(billing::Core& core, const ServiceDefinit
 AdminAnswer put_service(AdminContext& context, const AdminRequest& request) {
   const auto definition = read_service_definition(request.body);
   if (definition.has_error()) return problem(definition.error());
+  if (definition->tls) {
+    if (const auto made = UpstreamTls::make(*definition->tls); !made) return problem(made.error());
+  }
   const auto& id = request.id("service");
   const auto other = service_with_route(context.core, *definition, id);
   if (other.has_error()) return problem(other.error());

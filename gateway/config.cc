@@ -159,6 +159,9 @@ LoadedConfig load_config(const std::string& path, const std::vector<std::pair<st
     }
     flags[name] = value;
   }
+  // As a shell completes a folder's name; its parent would else be the folder itself.
+  auto& folder = loaded.config.data_dir;
+  while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
   file.tell_places();
   for (const auto& [key, wrong] : config_conflicts(loaded.config)) {
     const bool is_flag = path.empty() || flags.find(key) != flags.end();

@@ -83,8 +83,29 @@ Result<void> make_folder_for(const SystemUser& user, const std::string& path) {
   std::error_code error;
   if (std::filesystem::exists(path, error)) return {};
   const auto parent = std::filesystem::path(path).parent_path();
+  const mode_t before = ::umask(0022);  // whose folder it becomes must be able to get there
   if (!parent.empty()) std::filesystem::create_directories(parent, error);
-  if (::mkdir(path.c_str(), 0700) != 0 || ::chown(path.c_str(), user.uid, user.gid) != 0) return unusable(path, errno);
+  (void)::umask(before);
+  if (::mkdir(path.c_str(), 0700) != 0) return unusable(path, errno);
+  // What was made, and no link that somebody put in its place: it would give away the folder behind that.
+  const int made = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  struct stat status {};
+  const bool given = made >= 0 && ::fstat(made, &status) == 0 && status.st_uid == ::geteuid() &&
+                     ::fchown(made, user.uid, user.gid) == 0;
+  const int why = errno;
+  if (made >= 0) (void)::close(made);
+  if (!given) return unusable(path, why);
+  return {};
+}
+
+// The first folder on the way to `path` that cannot be entered; empty: none.
+std::string closed_folder_before(const std::string& path) {
+  std::error_code error;
+  std::filesystem::path way;
+  for (const auto& part : std::filesystem::absolute(path, error).parent_path()) {
+    way /= part;
+    if (!may_write(way.string(), X_OK)) return errno == EACCES ? way.string() : std::string();
+  }
   return {};
 }
 
@@ -96,6 +117,14 @@ Result<void> check_folder_is_ours(const std::string& user, const std::string& pa
                              std::strerror(error), user, path),
                  "data_dir"};
   };
+  if (const auto closed = closed_folder_before(path); !closed.empty()) {
+    return Fault{
+        FaultKind::unavailable, "data_dir_unusable",
+        fmt::format("{}: the way to it is closed to user '{}': {} cannot be entered; chmod o+x it, or put the data "
+                    "elsewhere",
+                    path, user, closed),
+        "data_dir"};
+  }
   if (!may_write(path, R_OK | W_OK | X_OK)) {
     if (errno == ENOENT) return {};  // whoever opens the store makes it, or says why not
     return fault(path);

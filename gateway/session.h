@@ -119,6 +119,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   Buffer up_;        // from the upstream
   std::string out_;  // the head being written, to either side
   HeldBytes out_held_;
+  Outgoing interim_;  // 100 Continue, as far as it has not left
   HeadScanner scanner_;
   RequestHead request_;
   ResponseHead response_;

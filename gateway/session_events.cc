@@ -71,26 +71,31 @@ bool Session::is_for_the_other_way(const error_code& error, bool expired) const 
          !call_->upload_unwanted;
 }
 
+// Of TLS what counts is what came in: a record gives no byte of the body before its last one is there.
 Task<error_code> Session::read_body_bytes() {
-  client_read_expired_ = false;
-  set_read_deadline(body_pace_.wait_ms(worker_.config().timeouts.body_ms));
-  const std::int64_t since = worker_.coarse_now_ns();
   while (true) {
+    client_read_expired_ = false;
+    set_read_deadline(body_pace_.wait_ms(worker_.config().timeouts.body_ms));
+    const std::int64_t since = worker_.coarse_now_ns();
+    const std::uint64_t heard = client_.bytes_heard();
     const auto space = in_.space();
     const auto [error, got] = co_await client_.read_some(space);
-    if (is_for_the_other_way(error, client_read_expired_)) continue;
     clear_read_deadline();
-    body_pace_.waited(worker_.coarse_now_ns() - since, static_cast<std::int64_t>(got));
+    const auto came = client_.is_tls() ? client_.bytes_heard() - heard : got;
+    body_pace_.waited(worker_.coarse_now_ns() - since, static_cast<std::int64_t>(came));
+    if (is_for_the_other_way(error, client_read_expired_)) continue;
+    if (error && client_read_expired_ && came > 0 && body_pace_.left_ns() > 0) continue;
     if (!error) in_.append(got);
     co_return error;
   }
 }
 
+// What upload() has to say goes first, whoever gets to write: two writers must not share the middle of a piece.
 Task<error_code> Session::send_to_client(Outgoing& out) {
   error_code error;
-  while (!out.empty()) {
-    client_.send_some(out, error);
-    if (out.empty() || !error) continue;
+  while (!interim_.empty() || !out.empty()) {
+    client_.send_some(interim_.empty() ? out : interim_, error);
+    if (!error) continue;
     if (would_block(error)) error = co_await wait_for_taker();
     if (error) co_return error;
   }

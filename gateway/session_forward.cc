@@ -147,10 +147,11 @@ Task<error_code> Session::open_connection(WorkerService& service, UpstreamConnec
 Task<error_code> Session::secure(WorkerService& service, UpstreamConnection& connection) {
   Stream& stream = connection.stream;
   stream.secure(UpstreamTls::connect(service.config->tls, stream.socket().native_handle(),
-                                     connection.upstream->address.host, service.sessions[connection.index].get()));
+                                     connection.upstream->address.host,
+                                     service.session_of(connection.index, worker_.coarse_now_ns())));
   const error_code error = co_await stream.handshake();
   if (!error || error == asio::error::operation_aborted) co_return error;
-  service.sessions[connection.index].reset();
+  service.sessions[connection.index] = {};
   worker_.tell_tls_failure(service.config->id, connection.upstream->host, stream.tls()->failure());
   co_return make_error_code(boost::system::errc::protocol_error);
 }
@@ -210,6 +211,7 @@ Task<void> Session::send_request(Call& call) {
   call.nothing_sent = upstream_->stream.send_some(out, error) == 0;
   if (!out.empty() && (!error || would_block(error))) {
     set_upstream_deadline(call.service->config->definition.timeout_ms.value_or(worker_.config().timeouts.upstream_ms));
+    call.nothing_sent = false;  // some of it may leave before an error
     error = co_await send_to_upstream(out);
     clear_upstream_deadline();
   }
@@ -221,10 +223,11 @@ Task<void> Session::send_request(Call& call) {
 // takes or gives no more, or when respond() is through and cancels it.
 Task<void> Session::upload(Call& call) {
   if (request_.expect_continue && call.body_seen == 0) {
-    Outgoing interim;
-    interim.add(kContinue);
-    const error_code error = co_await send_to_client(interim);
-    if (error) call.client_failed = true;
+    interim_ = {};
+    interim_.add(kContinue);
+    Outgoing no_more;
+    const error_code error = co_await send_to_client(no_more);
+    if (error && !call.upload_unwanted) call.client_failed = true;
   }
   if (in_.empty() && in_.capacity() < kLargeBlock) in_.use(worker_.large_blocks());
   const std::int64_t timeout_ms =
@@ -304,7 +307,7 @@ void Session::keep_or_drop_upstream(Call& call) {
   const bool clean = call.answered && !call.fault && !call.upload_failed && call.body_done && response_.keep_alive &&
                      call.upstream_whole && up_.empty();
   auto connection = std::move(upstream_);
-  if (call.answered) call.service->keep_session(*connection);
+  if (call.answered) call.service->keep_session(*connection, worker_.coarse_now_ns());
   if (!clean || worker_.draining()) return;
   const auto idle_max = static_cast<std::size_t>(worker_.config().upstreams.idle_connections_max);
   call.service->give_idle(std::move(connection), idle_max, steady_ns());

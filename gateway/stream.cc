@@ -15,11 +15,15 @@ error_code error_of(TlsStep step) noexcept {
 }
 }  // namespace
 
+// A cancellation finds nothing to cancel while a wait has ended and its coroutine has not gone on: so it is looked for
+// before each wait.
 Task<error_code> Stream::handshake() {
+  cancelled_ = false;
   while (true) {
     const TlsStep step = tls_->handshake();
     if (step == TlsStep::done) co_return error_code();
     if (step == TlsStep::ended || step == TlsStep::failed) co_return error_of(step);
+    if (cancelled_) co_return asio::error::operation_aborted;
     const auto ready = step == TlsStep::wants_read ? Socket::wait_read : Socket::wait_write;
     const auto [waited] = co_await socket_.async_wait(ready, kAwait);
     if (waited) co_return waited;
@@ -45,6 +49,7 @@ std::int64_t Stream::unacknowledged_bytes() noexcept {
 }
 
 Task<std::tuple<error_code, std::size_t>> Stream::read_tls(std::span<char> into) {
+  cancelled_ = false;
   // What has come is read without waiting; a peer that is fast enough would keep this thread from all others.
   if (++reads_in_a_row_ >= kReadsInARowMax) {
     reads_in_a_row_ = 0;
@@ -55,6 +60,7 @@ Task<std::tuple<error_code, std::size_t>> Stream::read_tls(std::span<char> into)
     const TlsStep step = tls_->read(into, got);
     if (step == TlsStep::done) co_return std::tuple(error_code(), got);
     if (step == TlsStep::ended || step == TlsStep::failed) co_return std::tuple(error_of(step), std::size_t{0});
+    if (cancelled_) co_return std::tuple(error_code(asio::error::operation_aborted), std::size_t{0});
     reads_in_a_row_ = 0;
     const auto ready = step == TlsStep::wants_read ? Socket::wait_read : Socket::wait_write;
     const auto [waited] = co_await socket_.async_wait(ready, kAwait);

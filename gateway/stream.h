@@ -26,6 +26,8 @@ class Stream {
 
   // The peer has neither closed nor sent a byte: one system call.
   [[nodiscard]] bool is_open_and_silent() noexcept;
+  // What came in by TLS, whole records or not; 0 without it.
+  [[nodiscard]] std::uint64_t bytes_heard() const noexcept { return tls_ == nullptr ? 0 : tls_->bytes_heard(); }
   // What was sent and the peer has not acknowledged: in the kernel's queue or on its way.
   [[nodiscard]] std::int64_t unacknowledged_bytes() noexcept;
 
@@ -53,6 +55,7 @@ class Stream {
   void reset_at_close() noexcept;
   void cancel() noexcept {
     error_code ignored;
+    cancelled_ = true;
     socket_.cancel(ignored);
   }
 
@@ -63,6 +66,7 @@ class Stream {
   Socket socket_;
   std::unique_ptr<TlsConnection> tls_;
   int reads_in_a_row_ = 0;            // without a wait
+  bool cancelled_ = false;            // since the read or handshake began that is under way
   bool sends_after_reading_ = false;  // TLS may have to hear something before it can go on
 };
 

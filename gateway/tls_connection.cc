@@ -8,6 +8,9 @@
 #include <utility>
 
 namespace tollgate::gateway {
+namespace {
+constexpr std::uint64_t kBytesWithoutDataMax = 64 * 1024;
+}  // namespace
 
 void TlsFree::operator()(SSL* ssl) const noexcept { SSL_free(ssl); }
 void TlsFree::operator()(SSL_SESSION* session) const noexcept { SSL_SESSION_free(session); }
@@ -23,13 +26,25 @@ TlsConnection::~TlsConnection() {
 // The error queue is the thread's: what another connection left there must not be taken for this one's.
 TlsStep TlsConnection::handshake() noexcept {
   ERR_clear_error();
-  return step_of(SSL_do_handshake(ssl_.get()));
+  return unless_too_much(step_of(SSL_do_handshake(ssl_.get())));
 }
 
 TlsStep TlsConnection::read(std::span<char> into, std::size_t& got) noexcept {
   ERR_clear_error();
   got = 0;
-  return step_of(SSL_read_ex(ssl_.get(), into.data(), into.size(), &got));
+  const TlsStep step = step_of(SSL_read_ex(ssl_.get(), into.data(), into.size(), &got));
+  if (step == TlsStep::done) heard_at_data_ = bytes_heard();
+  return unless_too_much(step);
+}
+
+std::uint64_t TlsConnection::bytes_heard() const noexcept { return BIO_number_read(SSL_get_rbio(ssl_.get())); }
+
+// A handshake, or what comes between two pieces of data: neither needs more than a record and some, so who sends more
+// only wants to be worked for.
+TlsStep TlsConnection::unless_too_much(TlsStep step) noexcept {
+  if (step != TlsStep::wants_read || bytes_heard() - heard_at_data_ <= kBytesWithoutDataMax) return step;
+  broken_ = true;
+  return TlsStep::failed;
 }
 
 TlsStep TlsConnection::write(std::string_view bytes, std::size_t& sent) noexcept {
@@ -44,6 +59,7 @@ void TlsConnection::close_notify() noexcept {
   SSL_shutdown(ssl_.get());
 }
 
+// Upstreams' contexts read past tickets by themselves, so that "wants to read" is said of an empty socket only.
 bool TlsConnection::is_open_and_silent() noexcept {
   ERR_clear_error();
   char byte = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -47,14 +48,18 @@ class TlsConnection {
   [[nodiscard]] bool is_open_and_silent() noexcept;
   [[nodiscard]] TlsSession session() const noexcept;  // nullptr: there is none to resume
   [[nodiscard]] bool is_resumed() const noexcept;
+  // Of the socket, since the connection began: grows while a record comes in that is not whole yet.
+  [[nodiscard]] std::uint64_t bytes_heard() const noexcept;
   [[nodiscard]] std::string failure() const;  // of the last step that failed, in OpenSSL's words
 
  private:
   TlsStep step_of(int result) noexcept;
+  TlsStep unless_too_much(TlsStep step) noexcept;
 
   std::shared_ptr<const void> made_by_;
   std::unique_ptr<SSL, TlsFree> ssl_;
   unsigned long error_ = 0;
+  std::uint64_t heard_at_data_ = 0;  // bytes_heard() when data came last
   bool broken_ = false;
 };
 

@@ -28,13 +28,16 @@ constexpr long kSessionsMax = 20'480;
 constexpr long kSessionSeconds = 2 * 60 * 60;
 constexpr std::string_view kHttp11 = "http/1.1";
 constexpr int kClientChainMax = 4;
+constexpr long kClientChainBytesMax = 16 * 1024;
 
 Fault fault_of(std::string_view field, std::string message) {
   return {FaultKind::invalid, "invalid_tls", fmt::format("{}: {}", field, message), std::string(field)};
 }
 
 std::string openssl_says() {
-  const char* reason = ERR_reason_error_string(ERR_peek_error());
+  const unsigned long error = ERR_peek_error();
+  if (ERR_SYSTEM_ERROR(error)) return std::strerror(ERR_GET_REASON(error));
+  const char* reason = ERR_reason_error_string(error);
   return reason != nullptr ? reason : "it cannot be read";
 }
 
@@ -122,6 +125,9 @@ void set_policy(SSL_CTX& context, const TlsConfig& config) {
   // Outgoing pieces move between two tries; an idle connection keeps no buffers of its own.
   SSL_CTX_set_mode(&context,
                    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+  // A record that brings no data (a new key) ends the read, or a client that sends nothing else would hold the thread.
+  SSL_CTX_clear_mode(&context, SSL_MODE_AUTO_RETRY);
+  SSL_CTX_set_max_cert_list(&context, kClientChainBytesMax);
   SSL_CTX_set_alpn_select_cb(&context, choose_protocol, nullptr);
 }
 }  // namespace
@@ -145,6 +151,8 @@ Result<void> TlsContexts::add(const TlsConfig& config, std::size_t index) {
   std::unique_ptr<SSL_CTX, Free> made(SSL_CTX_new(TLS_server_method()));
   if (made == nullptr) return fault_of("tls", openssl_says());
   set_policy(*made, config);
+  // An encrypted key is refused; without this OpenSSL would ask for its phrase on the terminal.
+  SSL_CTX_set_default_passwd_cb(made.get(), [](char*, int, int, void*) { return 0; });
   if (SSL_CTX_use_certificate_chain_file(made.get(), chain.c_str()) != 1) {
     return fault_of("tls.certificates", fmt::format("{}: {}", chain, openssl_says()));
   }

@@ -2,18 +2,17 @@
 
 #include <algorithm>
 
-#include "base/check.h"
-
 namespace tollgate::gateway {
 namespace {
 constexpr std::int32_t kDoublingsMax = 16;
+constexpr std::int64_t kVerifiedForNs = 3'600'000'000'000;
 }  // namespace
 
 ServiceConfig::ServiceConfig(std::string name, const ServiceDefinition& from, limiter::Service& limiting)
     : id(std::move(name)), definition(from), failure_statuses(from.failure_status_set()), limits(&limiting) {
   if (from.tls) {
     auto made = UpstreamTls::make(*from.tls);
-    TOLLGATE_CHECK(made.has_value());  // as it was when the definition was read
+    if (made.has_error()) made = UpstreamTls::make({true, std::string(), {}});  // put by an OpenSSL that could read it
     tls = *std::move(made);
   }
   for (const auto& address : from.upstreams) upstreams.push_back(std::make_unique<Upstream>(address));
@@ -87,9 +86,18 @@ void WorkerService::give_idle(std::unique_ptr<UpstreamConnection> connection, st
   cells.upstream_connections[1].add(1);
 }
 
-void WorkerService::keep_session(const UpstreamConnection& connection) {
+void WorkerService::keep_session(const UpstreamConnection& connection, std::int64_t now_ns) {
   if (connection.reused || !connection.stream.is_tls()) return;  // once for each connection is enough
-  sessions[connection.index] = connection.stream.tls()->session();
+  Resumable& session = sessions[connection.index];
+  session.latest = connection.stream.tls()->session();
+  if (!connection.stream.tls()->is_resumed()) session.verified_ns = now_ns;
+}
+
+// What is resumed is not verified again, and each resumption gives a new ticket: without an end a chain that has
+// expired would be good for ever.
+SSL_SESSION* WorkerService::session_of(std::size_t upstream, std::int64_t now_ns) noexcept {
+  Resumable& session = sessions[upstream];
+  return now_ns - session.verified_ns < kVerifiedForNs ? session.latest.get() : nullptr;
 }
 
 std::size_t WorkerService::close_idle() {

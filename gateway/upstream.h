@@ -75,7 +75,9 @@ struct WorkerService : boost::intrusive_ref_counter<WorkerService, boost::thread
   // Keeps the connection for the next call, unless enough are kept.
   void give_idle(std::unique_ptr<UpstreamConnection> connection, std::size_t idle_max, std::int64_t now_ns);
   // What the next new connection to that upstream resumes. `connection` has carried an answer.
-  void keep_session(const UpstreamConnection& connection);
+  void keep_session(const UpstreamConnection& connection, std::int64_t now_ns);
+  // nullptr: there is none, or its upstream was verified too long ago.
+  [[nodiscard]] SSL_SESSION* session_of(std::size_t upstream, std::int64_t now_ns) noexcept;
   // Closes all idle ones; how many.
   std::size_t close_idle();
   // Closes those that are idle for too long or that the upstream has closed.
@@ -84,7 +86,11 @@ struct WorkerService : boost::intrusive_ref_counter<WorkerService, boost::thread
   std::shared_ptr<const ServiceConfig> config;
   meter::ServiceCells& cells;
   std::vector<std::vector<std::unique_ptr<UpstreamConnection>>> idle;  // by upstream; last in, first out
-  std::vector<TlsSession> sessions;  // by upstream: the latest, for a new connection to resume
+  struct Resumable {
+    TlsSession latest;             // for a new connection to resume
+    std::int64_t verified_ns = 0;  // when the certificate was last looked at
+  };
+  std::vector<Resumable> sessions;  // by upstream
   std::size_t turn = 0;
 };
 using WorkerServicePtr = boost::intrusive_ptr<WorkerService>;

@@ -25,20 +25,47 @@ bool is_address(const std::string& host) noexcept {
          ::inet_pton(AF_INET6, host.c_str(), ignored.data()) == 1;
 }
 
+// Read once: it is of many services, and reading it takes some 20 ms. OpenSSL locks it.
+X509_STORE* system_store() {
+  static X509_STORE* const store = [] {
+    X509_STORE* made = X509_STORE_new();
+    TOLLGATE_CHECK(made != nullptr);  // only memory can be missing
+    X509_STORE_set_default_paths(made);
+    return made;
+  }();
+  return store;
+}
+
+bool has_expired(SSL_SESSION& session) noexcept {
+  const X509* peer = SSL_SESSION_get0_peer(&session);
+  return peer != nullptr && X509_cmp_current_time(X509_get0_notAfter(peer)) <= 0;
+}
+
 Result<void> trust(SSL_CTX& context, const std::string& pem) {
   ERR_clear_error();
   const std::unique_ptr<BIO, FreeBio> text(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   int certificates = 0;
-  while (X509* certificate = PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr)) {
-    X509_STORE_add_cert(SSL_CTX_get_cert_store(&context), certificate);
+  bool others = false;  // a private key beside them would be kept, and shown to whoever may read the service
+  char* name = nullptr;
+  char* header = nullptr;
+  unsigned char* bytes = nullptr;
+  long size = 0;
+  while (PEM_read_bio(text.get(), &name, &header, &bytes, &size) == 1) {
+    const unsigned char* at = bytes;
+    const bool is_one = std::string_view(name) == PEM_STRING_X509;
+    X509* certificate = is_one ? d2i_X509(nullptr, &at, size) : nullptr;
+    others = others || certificate == nullptr;
+    if (certificate != nullptr) X509_STORE_add_cert(SSL_CTX_get_cert_store(&context), certificate);
     X509_free(certificate);
+    for (void* part : {static_cast<void*>(name), static_cast<void*>(header), static_cast<void*>(bytes)})
+      OPENSSL_free(part);
     ++certificates;
   }
   // The end of the text ends the reading with "no start line"; anything else is a certificate that is broken.
   const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
   ERR_clear_error();
-  if (certificates > 0 && at_end) return {};
-  return Fault{FaultKind::invalid, "invalid_field", "must hold certificates in PEM form", "tls.ca"};
+  if (certificates > 0 && !others && at_end) return {};
+  return Fault{FaultKind::invalid, "invalid_field", "must hold certificates in PEM form, and nothing else", "tls.ca"};
 }
 }  // namespace
 
@@ -55,10 +82,12 @@ Result<std::shared_ptr<const UpstreamTls>> UpstreamTls::make(const UpstreamTlsDe
                    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_session_cache_mode(&context, SSL_SESS_CACHE_OFF);  // each worker keeps the sessions of its upstreams
   SSL_CTX_set_alpn_protos(&context, kHttp11.data(), kHttp11.size());
-  if (definition.ca) {
+  if (!definition.ca) {
+    SSL_CTX_set1_cert_store(&context, system_store());
+  } else if (!definition.ca->empty()) {
     if (auto trusted = trust(context, *definition.ca); !trusted) return trusted.error();
-  } else {
-    SSL_CTX_set_default_verify_paths(&context);
+    // Whoever names an issuer that is no root trusts that one.
+    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(&context), X509_V_FLAG_PARTIAL_CHAIN);
   }
   SSL_CTX_set_verify(&context, definition.verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
   return std::shared_ptr<const UpstreamTls>(std::move(made));
@@ -74,11 +103,11 @@ std::unique_ptr<TlsConnection> UpstreamTls::connect(const std::shared_ptr<const 
           name)) {  // an address is checked against the certificate's addresses, and never asked for (RFC 6066 3)
     set = set && X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl.get()), name.c_str()) == 1;
   } else {
-    SSL_set_hostflags(ssl.get(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    SSL_set_hostflags(ssl.get(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     set = set && SSL_set1_host(ssl.get(), name.c_str()) == 1 && SSL_set_tlsext_host_name(ssl.get(), name.c_str()) == 1;
   }
   TOLLGATE_CHECK(set);  // the name was checked when the service was put: only memory can be missing
-  if (session != nullptr) SSL_set_session(ssl.get(), session);
+  if (session != nullptr && !has_expired(*session)) SSL_set_session(ssl.get(), session);
   SSL_set_connect_state(ssl.get());
   return std::make_unique<TlsConnection>(std::move(ssl), from);
 }

@@ -16,8 +16,8 @@ namespace tollgate::gateway {
 
 // The field `tls` of a service.
 struct UpstreamTlsDefinition {
-  bool verify = true;                      // false: any certificate will do
-  std::optional<std::string> ca;           // PEM certificates to trust instead of the system's; at most 256 KiB
+  bool verify = true;             // false: any certificate will do
+  std::optional<std::string> ca;  // PEM certificates to trust instead of the system's; at most 256 KiB; "": none
   std::optional<std::string> server_name;  // to ask for and to check; absent: the upstream's host
 };
 

@@ -61,7 +61,8 @@ class Gateway:
         port, admin_port, token = free_port(), free_port(), os.urandom(16).hex()
         self.server = Server("tollgate", directory, [
             f"{build}/tollgate", "serve", "--data-dir", f"{directory}/data", "--listen", f"127.0.0.1:{port}",
-            "--admin-listen", f"127.0.0.1:{admin_port}", "--set", "workers=1", "--set", "timeouts.idle_ms=600000"],
+            "--admin-listen", f"127.0.0.1:{admin_port}", "--set", "workers=1", "--set", "timeouts.idle_ms=600000",
+            "--set", "core_dumps=true"],
             port, servers.PROXY_CORE, {"TOLLGATE_ADMIN_TOKEN": token})
         wait_for_port(admin_port, self.server.process, "tollgate's admin listener")
         self.admin_port = admin_port

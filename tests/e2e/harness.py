@@ -52,6 +52,12 @@ def eventually(condition, what, within=10.0, every=0.01):
         pause.wait(every)
 
 
+def pass_time(seconds):
+    """For a client that is slow, or a deadline that must be over."""
+    until = time.monotonic() + seconds
+    eventually(lambda: time.monotonic() >= until, "time goes by", within=seconds + 10)
+
+
 def at_once(count, work):
     """work(0) ... work(count - 1) in threads let go together; their results in order. The first error is raised."""
     barrier = threading.Barrier(count)

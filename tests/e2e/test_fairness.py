@@ -12,18 +12,13 @@ import time
 import unittest
 
 import wire
-from harness import AUTODL, FAST, GatewayTest, Tollgate, eventually
+from harness import AUTODL, FAST, GatewayTest, Tollgate, eventually, pass_time
 from wire import Connection, ScriptedUpstream
 
 
 def lines_of(path):
     with open(path, encoding="utf-8") as log:
         return [json.loads(line) for line in log.read().rpartition("\n")[0].split("\n") if line]
-
-
-def pass_time(seconds):
-    until = time.monotonic() + seconds
-    eventually(lambda: time.monotonic() >= until, "time goes by", within=seconds + 10)
 
 
 class Log(GatewayTest):

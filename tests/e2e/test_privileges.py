@@ -101,6 +101,40 @@ class StartedByRoot(unittest.TestCase):
         os.mkdir(gateway.data_dir, 0o700)
         self.refused(gateway, "data_dir_unusable", gateway.data_dir, f"chown -R {USER}")
 
+    def test_a_way_that_is_closed_to_the_user_is_a_fault_with_the_folder_that_closes_it(self):
+        gateway = self.gateway()
+        closed = Path(gateway.data_dir).parent / "closed"
+        data = closed / "data"
+        data.mkdir(0o700, parents=True)
+        os.chown(data, self.entry.pw_uid, self.entry.pw_gid)
+        closed.chmod(0o700)
+        gateway.data_dir = str(data)
+        self.refused(gateway, "data_dir_unusable", f"{closed} cannot be entered")
+
+    def test_a_folder_that_is_named_with_a_slash_at_its_end_is_made_for_the_user_alone(self):
+        gateway = self.gateway()
+        gateway.data_dir += "/"
+        gateway.start()
+        made = Path(gateway.data_dir).stat()
+        self.assertEqual((made.st_uid, made.st_mode & 0o777), (self.entry.pw_uid, 0o700))
+
+    def test_an_access_log_that_cannot_be_opened_anew_goes_on_and_is_said(self):
+        gateway = self.gateway()
+        folder = Path(gateway.data_dir).parent / "log"
+        folder.mkdir(0o755)
+        log = folder / "access"
+        log.touch()
+        os.chown(log, self.entry.pw_uid, self.entry.pw_gid)
+        gateway.sets["log.access_log"] = str(log)
+        gateway.start()
+        moved = log.rename(folder / "access.1")  # by root, into whose folder the gateway may put nothing
+        gateway.signal(signal.SIGHUP)
+        eventually(lambda: f"{log} cannot be opened anew" in gateway.stderr(), "it is said")
+        with socket.create_connection(("127.0.0.1", gateway.port), 30) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            self.assertIn(b" 401 ", client.recv(65536).split(b"\r\n")[0])
+        eventually(lambda: "invalid_key" in moved.read_text("utf-8"), "the line is in the file that was open")
+
     def test_a_file_of_an_earlier_run_as_root_is_a_fault_with_its_path(self):
         gateway = self.gateway()
         gateway.sets.pop("user")

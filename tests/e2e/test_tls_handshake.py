@@ -106,6 +106,29 @@ class Keys(TlsTest):
             client.stdout.close()
         account.wait_usage(service, calls_succeeded=3)
 
+    def test_who_does_nothing_but_change_keys_is_closed(self):
+        client = subprocess.Popen(["timeout", "60", "openssl", "s_client", "-connect", f"127.0.0.1:{self.tls_port}", "-tls1_3", "-verify_quiet"],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            self.assertTrue(self.is_ended_by(client, b"k\n", 5000))
+        finally:
+            client.kill()
+            client.wait()
+            client.stdin.close()
+            client.stdout.close()
+        self.wait_nobody()
+
+    def is_ended_by(self, client, letter, times):
+        for _ in range(times):
+            try:
+                client.stdin.write(letter)
+                client.stdin.flush()
+            except BrokenPipeError:
+                return True
+            if not any(b"KEYUPDATE" in line for line in iter(client.stdout.readline, b"")):
+                return True
+        return False
+
     def until(self, client, mark):
         """Lines of openssl's, up to one that holds this; openssl ends by itself when the gateway closes."""
         seen = []

@@ -32,6 +32,11 @@ TEST(RecordedBody, IsCanonicalAndHoldsNoSecret) {
   EXPECT_EQ(recorded(R"({"a":"tgr_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa tg_short"})"), R"({"a":"[redacted] tg_short"})");
 }
 
+TEST(RecordedBody, HoldsNoPrivateKeyWhereverItStands) {
+  EXPECT_EQ(recorded(R"({"name":"-----BEGIN EC PRIVATE KEY-----\nMAA=\n-----END EC PRIVATE KEY-----"})"),
+            R"({"name":"[redacted]"})");
+}
+
 TEST(RecordedBody, OfALongOneItsHashAndLength) {
   const std::string name(kRecordedBodyBytesMax, 'n');
   const auto kept = boost::json::parse(recorded(R"({"name":")" + name + R"("})"));

@@ -153,6 +153,11 @@ TEST_F(ConfigTest, WhatIsNoYamlIsOneFaultWithItsLine) {
   EXPECT_THAT(missing.faults[0].message, HasSubstr("cannot be read"));
 }
 
+TEST_F(ConfigTest, AFolderIsTheSameWithASlashAtItsEnd) {
+  EXPECT_EQ(load_config("", {{"data_dir", "/var/lib/tollgate//"}}).config.data_dir, "/var/lib/tollgate");
+  EXPECT_EQ(load_config("", {{"data_dir", "/"}}).config.data_dir, "/");
+}
+
 TEST_F(ConfigTest, FlagsAreCheckedLikeTheFile) {
   EXPECT_THAT(faults("", {{"idle", "1"}, {"workers", "x"}, {"idle_ms", "1"}}),
               ElementsAre("--set: idle: there is no such key", HasSubstr("--set: workers: must be an integer"),

@@ -129,20 +129,30 @@ TEST(ServiceDefinition, TlsOfTheUpstreamsReadsBackTheSame) {
 }
 
 TEST(ServiceDefinition, TlsThatWouldTrustNobodyOrAnybodyUnseenIsRefused) {
-  const std::string broken = std::string(kAuthority.substr(0, 100)) + std::string(kAuthority.substr(110));
   for (const auto& [tls, field] : std::vector<std::pair<std::string, std::string>>{
            {R"(true)", "tls"},
            {R"({"verify":"no"})", "tls.verify"},
            {R"({"ca":""})", "tls.ca"},
            {R"({"ca":"/etc/ssl/ca.pem"})", "tls.ca"},
-           {fmt::format(R"({{"ca":"{}"}})", broken), "tls.ca"},
-           {fmt::format(R"({{"ca":"{}{}"}})", kAuthority, broken), "tls.ca"},
            {fmt::format(R"({{"ca":"{}","verify":false}})", kAuthority), "tls.ca"},
            {R"({"server_name":"https://models"})", "tls.server_name"},
            {R"({"server_name":""})", "tls.server_name"},
            {R"({"certificate":""})", "tls.certificate"}}) {
     EXPECT_EQ(refused_field(with(fmt::format(R"("tls":{})", tls))), field) << tls;
   }
+}
+
+TEST(UpstreamTls, IsMadeOfCertificatesAndNothingElse) {
+  const auto authority =
+      *parse_service_definition(with(fmt::format(R"("tls":{{"ca":"{}"}})", kAuthority))).value().tls->ca;
+  const auto is_made = [](const std::string& ca) { return UpstreamTls::make({true, ca, {}}).has_value(); };
+  const std::string broken = authority.substr(0, 100) + authority.substr(110);
+  EXPECT_TRUE(is_made(authority));
+  EXPECT_TRUE(is_made("a comment\n" + authority + authority));
+  EXPECT_FALSE(is_made(broken));
+  EXPECT_FALSE(is_made(authority + broken));
+  EXPECT_FALSE(is_made(authority + "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n"))
+      << "it would be kept, and shown to whoever may read the service";
 }
 
 TEST(ServiceDefinition, FailureStatusesAreAClassOrOneStatus) {
