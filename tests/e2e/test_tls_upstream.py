@@ -281,6 +281,19 @@ class Calls(UpstreamTest):
         account.wait_usage(service, calls_succeeded=2, calls_failed=0)
 
 
+class Ends(UpstreamTest):
+    def test_a_session_ends_with_its_certificate(self):
+        for version in (TLS12, TLS13):
+            with self.subTest(version=version):
+                pair = self.authority.issue_for_seconds("127.0.0.1", 8)
+                upstream = self.upstream(pair=pair, script=answering(LAST), version=version)
+                service, account = self.behind(upstream)
+                for _ in range(2):
+                    self.assertEqual(account.call(service).status, 200)
+                self.assertEqual(upstream.resumed, [False, True])
+                eventually(lambda: account.call(service).status == 502, "it is refused", within=40, every=0.5)
+
+
 class Definitions(UpstreamTest):
     def put(self, tls):
         return self.admin.put_service("tls-definitions", FAST, ["127.0.0.1:1"], "/tls-definitions", tls=tls)

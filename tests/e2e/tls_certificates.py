@@ -6,6 +6,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 
@@ -61,6 +62,17 @@ class Authority:
                                     + (f"subjectAltName={said}\n" if said else ""))
         self._run("x509", "-req", "-in", request, "-CA", self.own.certificate, "-CAkey", self.own.key, "-set_serial", f"0x{secrets.token_hex(15)}",
                   "-days", str(days), "-extfile", extensions, "-out", pair.certificate)
+        return pair
+
+    def issue_for_seconds(self, name, seconds):
+        """A certificate that ends so soon; only `openssl ca` can be told a second."""
+        pair, book, end = self.issue(name), self.path("book"), time.gmtime(time.time() + seconds)
+        Path(book).touch()
+        Path(self.path("book.cnf")).write_text(f"[ca]\ndefault_ca=one\n[one]\ndatabase={book}\nnew_certs_dir={self.folder}\nrand_serial=yes\nunique_subject=no\n"
+                                               "default_md=sha256\npolicy=any\n[any]\ncommonName=supplied\n")
+        self._run("ca", "-batch", "-notext", "-config", self.path("book.cnf"), "-cert", self.own.certificate, "-keyfile", self.own.key,
+                  "-in", self.path("request.pem"), "-extfile", self.path("extensions"), "-startdate", "20200101000000Z",
+                  "-enddate", time.strftime("%Y%m%d%H%M%SZ", end), "-out", pair.certificate)
         return pair
 
     def _files(self, name):
