@@ -1,6 +1,7 @@
 #include "gateway/config.h"
 
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <cerrno>
@@ -9,6 +10,7 @@
 #include <fstream>
 #include <map>
 #include <optional>
+#include <sstream>
 
 #include "base/yaml_text.h"
 #include "gateway/config_keys.h"
@@ -17,6 +19,42 @@ namespace tollgate::gateway {
 namespace {
 
 constexpr std::size_t kFileBytesMax = 1024 * 1024;
+
+// Where a document of a file has its first content, if it has any.
+class ContentMark : public YAML::EventHandler {
+ public:
+  std::optional<YAML::Mark> mark;
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark& at, YAML::anchor_t) override { note(at); }
+  void OnScalar(const YAML::Mark& at, const std::string&, YAML::anchor_t, const std::string&) override { note(at); }
+  void OnSequenceStart(const YAML::Mark& at, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+    note(at);
+  }
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark& at, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+    note(at);
+  }
+  void OnMapEnd() override {}
+
+ private:
+  void note(const YAML::Mark& at) {
+    if (!mark) mark = at;
+  }
+};
+
+// Where a file goes on after its first document. Not by YAML::LoadAll: on some texts that are no YAML, as one that
+// begins with a comma, it finds empty documents for ever.
+std::optional<YAML::Mark> rest_of(const std::string& text) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  ContentMark first;
+  ContentMark second;
+  if (parser.HandleNextDocument(first)) parser.HandleNextDocument(second);
+  if (!second.mark && parser) second.mark = first.mark.value_or(YAML::Mark());
+  return second.mark;
+}
 
 class FileReader {
  public:
@@ -30,9 +68,8 @@ class FileReader {
       return;
     }
     try {
-      const auto documents = YAML::LoadAll(*text);
-      if (documents.size() > 1) fault(documents[1].Mark(), "a configuration is one YAML document, not several");
-      if (!documents.empty()) read_map(documents[0], "");
+      if (const auto rest = rest_of(*text)) fault(*rest, "a configuration is one YAML document, and nothing else");
+      if (const YAML::Node first = YAML::Load(*text); !first.IsNull()) read_map(first, "");
     } catch (const YAML::Exception& error) {
       fault(error.mark, error.msg);
     }

@@ -16,6 +16,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 class ConfigTest : public testing::Test {
  protected:
@@ -156,6 +157,11 @@ TEST_F(ConfigTest, WhatIsNoYamlIsOneFaultWithItsLine) {
 TEST_F(ConfigTest, AFolderIsTheSameWithASlashAtItsEnd) {
   EXPECT_EQ(load_config("", {{"data_dir", "/var/lib/tollgate//"}}).config.data_dir, "/var/lib/tollgate");
   EXPECT_EQ(load_config("", {{"data_dir", "/"}}).config.data_dir, "/");
+}
+
+TEST_F(ConfigTest, ATextThatBeginsWithACommaIsRefusedAndReadingItEnds) {
+  EXPECT_THAT(faults(",workers: 1\n"), Not(IsEmpty()));
+  EXPECT_THAT(faults(","), Not(IsEmpty()));
 }
 
 TEST_F(ConfigTest, FlagsAreCheckedLikeTheFile) {
