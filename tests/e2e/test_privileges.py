@@ -214,7 +214,12 @@ class StartedByRoot(unittest.TestCase):
 
     def test_the_memory_is_closed_to_its_own_user_unless_that_is_wanted(self):
         # The kernel gives these files of a process that cannot be dumped to root.
-        for gateway, owner in ((self.start_as_user(), 0),
+        closed = self.start_as_user()
+        closed.start()
+        if "libasan" in Path(f"/proc/{closed.process.pid}/maps").read_text("ascii", "replace"):
+            self.skipTest("the leak checker of this build reads its own memory")
+        closed.terminate()
+        for gateway, owner in ((closed, 0),
                                (self.start_as_user(core_dumps="true"), self.entry.pw_uid),
                                (self.gateway(core_dumps="true"), self.entry.pw_uid)):
             gateway.start()
