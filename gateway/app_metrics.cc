@@ -48,6 +48,8 @@ void Serve::add_metrics() {
           [this, i] { return static_cast<double>(metrics_->worker(i).loop_lag_ns.load()) / 1e9; },
           {{"worker", std::to_string(i)}});
   }
+  counter("refused_held_back_total", "Connections read later because their last call was refused and a worker is late.",
+          of_workers(&meter::WorkerCells::refused_held_back));
   gauge("buffer_bytes", "Memory that calls hold in buffers, against limits.buffer_bytes_max.",
         of_workers(&meter::WorkerCells::buffer_bytes));
   counter("log_left_out_total", "Lines of the log about single calls and connections beyond 10 per worker and second.",

@@ -12,6 +12,7 @@ class Overload {
   // Once per tick. `max_ms` 0: never overloaded.
   void observe(std::int64_t lag_ns, std::int64_t max_ms) noexcept {
     const std::int64_t max_ns = max_ms * 1'000'000;
+    max_ns_ = max_ns;
     // One late tick, however late, says that the machine stood still, not that there is too much to do.
     if (max_ms > 0) lag_ns = std::min(lag_ns, 2 * lag_ns_ + max_ns);
     lag_ns_ += (std::max<std::int64_t>(lag_ns, 0) - lag_ns_) / kWeight;
@@ -20,12 +21,15 @@ class Overload {
   }
 
   [[nodiscard]] std::int64_t lag_ns() const noexcept { return lag_ns_; }
+  // Long before it refuses anybody: whoever was refused for a reason of his own waits before he is heard again.
+  [[nodiscard]] bool holds_back_refused() const noexcept { return max_ns_ > 0 && lag_ns_ > max_ns_ / kHoldPart; }
   // Free calls go first; paid ones only when that was not enough.
   [[nodiscard]] bool refuses(bool paid) const noexcept { return paid ? refuses_paid_ : refuses_free_; }
 
  private:
   static constexpr std::int64_t kWeight = 4;  // of the last lag: a quarter, so that it takes four late ticks in a row
   static constexpr std::int64_t kPaidFactor = 4;
+  static constexpr std::int64_t kHoldPart = 20;
 
   // Entered above the bound, left below half of it.
   [[nodiscard]] bool is_over(bool was, std::int64_t max_ns) const noexcept {
@@ -33,6 +37,7 @@ class Overload {
   }
 
   std::int64_t lag_ns_ = 0;
+  std::int64_t max_ns_ = 0;
   bool refuses_free_ = false;
   bool refuses_paid_ = false;
 };

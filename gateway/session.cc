@@ -56,6 +56,10 @@ Task<void> Session::serve() {
   std::optional<Reason> fault;
   const bool shaken = co_await shake_hands();
   while (shaken) {
+    if (refused_in_a_row_ > 0 && worker_.overload().holds_back_refused()) {
+      const bool open = co_await hold_back();
+      if (!open) break;
+    }
     const bool open = co_await read_head(fault);
     if (!open) break;
     Call call;
@@ -65,8 +69,10 @@ Task<void> Session::serve() {
       fault = decide(call);
     }
     if (fault) {
+      ++refused_in_a_row_;
       co_await refuse(call, *fault);
     } else {
+      refused_in_a_row_ = 0;
       call_ = &call;
       co_await proxy(call);
       call_ = nullptr;

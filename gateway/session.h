@@ -99,6 +99,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   Task<error_code> read_body_bytes();
 
   Task<error_code> wait_for_taker();
+  Task<bool> hold_back();
   [[nodiscard]] bool is_for_the_other_way(const error_code& error, bool expired) const noexcept;
 
   void set_read_deadline(std::int64_t after_ms) noexcept;   // of the client
@@ -134,6 +135,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   std::int64_t client_write_due_ns_ = kNever;
   std::int64_t upstream_due_ns_ = kNever;
   std::int64_t requests_ = 0;
+  int refused_in_a_row_ = 0;  // the latest of its calls
   bool client_read_expired_ = false;
   bool client_write_expired_ = false;
   bool upstream_expired_ = false;

@@ -90,6 +90,22 @@ Task<error_code> Session::read_body_bytes() {
   }
 }
 
+// Under overload a client that was refused is heard again after a pause, which doubles with each refusal in a row. It
+// would come back at once, and what its refusals cost is taken from the calls of others. False: the connection ends.
+Task<bool> Session::hold_back() {
+  constexpr std::int64_t kFirstMs = 50;
+  constexpr std::int64_t kMaxMs = 800;  // less than what Retry-After says at the least
+  constexpr int kDoublings = 4;
+  client_read_expired_ = false;
+  set_read_deadline(std::min(kFirstMs << std::min(refused_in_a_row_ - 1, kDoublings), kMaxMs));
+  worker_.cells().refused_held_back.add(1);
+  worker_.becomes_idle(*this);  // it may have to make room
+  co_await client_.wait_for_error();
+  worker_.becomes_busy(*this);
+  clear_read_deadline();
+  co_return client_read_expired_ || worker_.draining();
+}
+
 // What upload() has to say goes first, whoever gets to write: two writers must not share the middle of a piece.
 Task<error_code> Session::send_to_client(Outgoing& out) {
   error_code error;

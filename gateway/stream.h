@@ -44,6 +44,8 @@ class Stream {
   Task<std::tuple<error_code>> wait_to_send() {
     return socket_.async_wait(sends_after_reading_ ? Socket::wait_read : Socket::wait_write, kAwait);
   }
+  // Until the peer resets the connection or somebody cancels; what it sends is left where it is.
+  Task<std::tuple<error_code>> wait_for_error() { return socket_.async_wait(Socket::wait_error, kAwait); }
 
   // No more bytes from here; what the peer still sends can be read. Without it a TLS peer sees that it was cut.
   void shutdown_send() noexcept {

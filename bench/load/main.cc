@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <deque>
 #include <fstream>
 #include <stdexcept>
 #include <string>
@@ -37,6 +38,8 @@ struct Plan {
   // The last millisecond before a request is due: awake, which is exact and wants a core of its own, or asleep, which
   // is late by some microseconds and leaves the core to whoever else is measured on it.
   bool spin = true;
+  // Calls still waiting for a free connection when the time is over are not sent: an offer beyond what can be taken.
+  bool overload = false;
 };
 
 struct Connection {
@@ -72,9 +75,10 @@ class Load {
     go(1);
     latencies_us_.clear();
     errors_ = 0;
+    over_ = {};
     const auto begin = SteadyClock::now();
     go(plan_.seconds);
-    report(std::chrono::duration<double>(SteadyClock::now() - begin).count());
+    report(std::chrono::duration<double>((over_ != SteadyClock::time_point() ? over_ : SteadyClock::now()) - begin).count());
   }
 
   [[nodiscard]] bool clean() const { return errors_ == 0; }
@@ -103,6 +107,10 @@ class Load {
     auto due = begin;
     while (left > 0 || idle_.size() < connections_.size()) {
       const auto now = SteadyClock::now();
+      if (plan_.overload && left > 0 && now - begin >= std::chrono::seconds(seconds)) {
+        over_ = now;
+        left = 0;
+      }
       while (left > 0 && due <= now && !idle_.empty()) {
         send_one(due);
         due += gap;
@@ -117,8 +125,9 @@ class Load {
   }
 
   void send_one(SteadyClock::time_point due) {
-    Connection& connection = *idle_.back();
-    idle_.pop_back();
+    // In turn, as if each connection were a client of its own.
+    Connection& connection = *idle_.front();
+    idle_.pop_front();
     connection.due = due;
     connection.answer.clear();
     const std::string& text = connection.request;
@@ -141,10 +150,11 @@ class Load {
     const std::size_t head_end = connection.answer.find("\r\n\r\n");
     if (head_end == std::string::npos) return;
     if (connection.answer.size() < head_end + 4 + length_of(connection.answer)) return;
+    idle_.push_back(&connection);
+    if (over_ != SteadyClock::time_point()) return;
     const auto taken = std::chrono::duration_cast<std::chrono::microseconds>(SteadyClock::now() - connection.due);
     latencies_us_.push_back(taken.count());
     if (!connection.answer.starts_with("HTTP/1.1 2")) ++errors_;
-    idle_.push_back(&connection);
   }
 
   static std::size_t length_of(const std::string& answer) {
@@ -173,10 +183,11 @@ class Load {
   const Plan& plan_;
   const int epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
   std::vector<Connection> connections_;
-  std::vector<Connection*> idle_;
+  std::deque<Connection*> idle_;
   std::vector<char> buffer_ = std::vector<char>(64 * 1024);
   std::vector<std::int64_t> latencies_us_;
   long errors_ = 0;
+  SteadyClock::time_point over_;  // an overload's end: answers after it are waited for and not counted
 };
 
 bool parse(int count, char** arguments, Plan& plan) {
@@ -192,6 +203,7 @@ bool parse(int count, char** arguments, Plan& plan) {
     else if (name == "--rate") plan.rate = std::stol(value);
     else if (name == "--seconds") plan.seconds = std::stol(value);
     else if (name == "--spin") plan.spin = value != "0";
+    else if (name == "--overload") plan.overload = value != "0";
     else return false;
   }
   return count % 2 == 1 && !plan.host.empty() && plan.port != 0 && plan.rate > 0 && plan.connections > 0;
@@ -205,7 +217,8 @@ int main(int count, char** arguments) {
     if (!parse(count, arguments, plan)) {
       std::fputs(
           "usage: paced_load --host A --port P [--path /] [--keys-file F] [--connections 64] [--body-bytes 1024]"
-          " [--rate 2000] [--seconds 5] [--spin 1]\n",
+          " [--rate 2000] [--seconds 5] [--spin 1]"
+          " [--overload 0]\n",
           stderr);
       return 2;
     }

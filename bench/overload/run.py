@@ -27,6 +27,9 @@ PER_ACCOUNT = BASE * 1000 // DELAY_MS  # so many calls a second keep an account 
 TOO_FAST = 20_000                      # more than a core can do: each of the connections sends as soon as it may
 VICTIM_RATE = 500                      # calls a second whose p99 is looked at
 CAPACITY = 60                          # of the service; half of it is kept for paid calls
+WHOLE = "whole"                        # a service without such a bound
+CROWD = 640                            # connections; twice the calls that 32 accounts may have in flight
+NEAR_PEAK = (25_000, 30_000, 35_000)   # calls a second about what one core can forward for so many
 
 
 def start_refuser(directory):
@@ -54,8 +57,12 @@ class Gateway:
         self.admin.call("PUT", f"/v1/services/{SERVICE}", {
             "model": "image-classification/high-performance", "upstreams": [f"127.0.0.1:{self.model.port}"],
             "route": {"path_prefix": f"/{SERVICE}"}, "capacity": CAPACITY, "paid_reserve_percent": 50})
+        self.admin.call("PUT", f"/v1/services/{WHOLE}", {
+            "model": "image-classification/high-performance", "upstreams": [f"127.0.0.1:{self.model.port}"],
+            "route": {"path_prefix": f"/{WHOLE}"}})
         self.paid = [self.admin.paid_key(f"paid-{i}") for i in range(16)]
         self.free = [self.free_key(f"free-{i}") for i in range(16)]
+        self.crowd = [self.admin.paid_key(f"crowd-{i}", WHOLE) for i in range(CROWD // (2 * BASE))]
         self.refuser = start_refuser(directory)
         servers.time.sleep(1.5)  # new keys are effective within a second
 
@@ -64,13 +71,13 @@ class Gateway:
         self.admin.call("PUT", f"/v1/accounts/{account}/subscriptions/{SERVICE}", {"paid": False})
         return self.admin.call("POST", f"/v1/accounts/{account}/keys", {"name": "bench"})["key"]
 
-    def begin(self, name, keys, rate, delay_ms, connections, port=None):
+    def begin(self, name, keys, rate, delay_ms, connections, port=None, service=SERVICE, overload=0):
         keys_file = write_keys(self.directory, name, keys)
         return subprocess.Popen(
             ["taskset", "-c", str(LOAD_CORE), f"{self.build}/bench/load/paced_load", "--host", "127.0.0.1", "--port",
-             str(port or self.server.port), "--path", f"/{SERVICE}?fake_delay_ms={delay_ms}", "--keys-file", keys_file,
+             str(port or self.server.port), "--path", f"/{service}?fake_delay_ms={delay_ms}", "--keys-file", keys_file,
              "--connections", str(connections), "--body-bytes", "256", "--rate", str(rate), "--seconds",
-             str(self.seconds), "--spin", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+             str(self.seconds), "--spin", "0", "--overload", str(overload)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def end(self, load):
         out, errors = load.communicate(timeout=self.seconds + 60)
@@ -114,6 +121,22 @@ def goodput(gateway):
         base = base or per_second
         out.append((f"goodput at {times}x of {2 * PER_ACCOUNT}/s, against 1x", per_second / base, 0.9, "at least"))
     return out
+
+
+def own_core(gateway):
+    """The gateway's core is the bound: the same clients offer what it can just forward, then twice and ten times that.
+    The peak is the best of three rates about it; what is not sent in time is not sent."""
+    rates = NEAR_PEAK + (2 * NEAR_PEAK[1], 10 * NEAR_PEAK[1])
+    served, refused = {rate: [] for rate in rates}, {rate: [] for rate in rates}
+    for _ in range(gateway.rounds):
+        for rate in rates:
+            result = gateway.end(gateway.begin("crowd", gateway.crowd, rate, 0, CROWD, service=WHOLE, overload=1))
+            served[rate].append(result["served"] / result["seconds"])
+            refused[rate].append(result["errors"] / result["requests"])
+    peak = max(median(served[rate]) for rate in NEAR_PEAK)
+    return [(f"goodput of {CROWD} connections at {times}x of {NEAR_PEAK[1]}/s, {median(refused[rate]):.0%} refused, against the peak "
+             f"of {peak:.0f}/s, {spread([each / peak for each in served[rate]])}", median(served[rate]) / peak, 0.9, "at least")
+            for times, rate in ((2, rates[3]), (10, rates[4]))]
 
 
 def cost(gateway):
@@ -179,7 +202,7 @@ def alone_on_the_machine():
         print("no real-time scheduling: on a machine that does something else the latencies say little", flush=True)
 
 
-PARTS = (goodput, cost, paid_first, neighbours)
+PARTS = (goodput, own_core, cost, paid_first, neighbours)
 
 
 def run(build, parts, arguments):

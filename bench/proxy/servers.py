@@ -190,10 +190,10 @@ class Admin:
             raise RuntimeError(f"{method} {path}: {status} {text}")
         return json.loads(text) if text else None
 
-    def paid_key(self, account):
+    def paid_key(self, account, service=SERVICE):
         self.call("PUT", f"/v1/accounts/{account}", {"name": account})
         self.call("POST", f"/v1/accounts/{account}/deposits", {"amount": "1000000.00", "kind": "cash"}, f"deposit-{account}")
-        self.call("PUT", f"/v1/accounts/{account}/subscriptions/{SERVICE}", {"paid": True})
+        self.call("PUT", f"/v1/accounts/{account}/subscriptions/{service}", {"paid": True})
         return self.call("POST", f"/v1/accounts/{account}/keys", {"name": "bench"})["key"]
 
 

@@ -2,6 +2,7 @@
 service, an account with a key, many callers at once, a condition that comes true in time. It holds no expectations
 of its own."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -239,6 +240,20 @@ class Tollgate:
 
     def signal(self, number):
         os.kill(self.process.pid, number)
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Inside, none of its threads runs: SIGSTOP takes its time, so it is waited for."""
+        def state(task):
+            with open(f"/proc/{self.process.pid}/task/{task}/stat", encoding="ascii") as stat:
+                return stat.read().rpartition(")")[2].split()[0]
+        self.signal(signal.SIGSTOP)
+        try:
+            eventually(lambda: all(state(task) == "T" for task in os.listdir(f"/proc/{self.process.pid}/task")),
+                       "it stands still")
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
 
     def wait_stopped(self):
         try:

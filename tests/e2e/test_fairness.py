@@ -1,11 +1,10 @@
-"""Whoever keeps to the rules is not hurt: by a client that sends many requests at once, by being slow but steady, by the
-other direction of his own connection, by a pause of the process, by those who hold the last descriptors."""
+"""Whoever keeps to the rules is not hurt: by being slow but steady, by the other direction of his own connection, by a
+pause of the process, by those who hold the last descriptors."""
 
 import contextlib
 import json
 import os
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -21,47 +20,17 @@ def lines_of(path):
         return [json.loads(line) for line in log.read().rpartition("\n")[0].split("\n") if line]
 
 
-class Log(GatewayTest):
-    """One worker, and every line of its access log."""
+class Lines(GatewayTest):
+    """One worker, and the lines of its access log."""
 
     @classmethod
     def setUpClass(cls):
         folder = tempfile.mkdtemp(prefix="tollgate-e2e-log-")
         cls.addClassCleanup(shutil.rmtree, folder)
         cls.log = os.path.join(folder, "log")
-        cls.sets = {"workers": 1, "log.access_log": cls.log, "limits.key_failures_per_address_max": 0, **cls.more}
+        cls.sets = {"workers": 1, "log.access_log": cls.log, "limits.key_failures_per_address_max": 0,
+                    "log.access_log_refusals_per_s_max": 1}
         super().setUpClass()
-
-
-class Turns(Log):
-    more = {"log.access_log_refusals_per_s_max": 0}
-
-    def test_two_that_send_many_requests_at_once_take_turns(self):
-        pipelined = 100
-        paths = ("/one", "/other")
-        with Connection(self.port) as one, Connection(self.port) as other:
-            for connection in (one, other):  # both are accepted, and known to be
-                connection.send(wire.request("GET", "/first", self.port))
-                self.assertEqual(connection.response().status, 401)
-            os.kill(self.gateway.process.pid, signal.SIGSTOP)
-            try:
-                for connection, path in zip((one, other), paths):
-                    connection.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * pipelined)
-            finally:
-                os.kill(self.gateway.process.pid, signal.SIGCONT)
-            for connection in (one, other):
-                for _ in range(pipelined):
-                    self.assertEqual(connection.response().status, 401)
-
-        def order():
-            found = [line["path"] for line in lines_of(self.log) if line["path"] in paths]
-            return found if len(found) == 2 * pipelined else None
-        order = eventually(order, "all lines")
-        self.assertNotEqual(len(set(order[:pipelined])), 1, "all of one, then all of the other")
-
-
-class Lines(Log):
-    more = {"log.access_log_refusals_per_s_max": 1}
 
     def test_strangers_use_up_no_line_of_a_customer(self):
         service, account = self.one(AUTODL, paid=True)
@@ -76,7 +45,6 @@ class Lines(Log):
         self.assertEqual({answer.status for answer in answers}, {502})
         wanted = {answer.header("x-request-id") for answer in answers}
         eventually(lambda: wanted <= {line["request_id"] for line in lines_of(self.log)}, "each failed call's line")
-
 
     def test_a_bad_head_has_no_path_of_another(self):
         def lines_of_bad_heads():
@@ -244,8 +212,7 @@ class Pauses(GatewayTest):
                 connection.send(wire.request("GET", service.path, self.port, account.key))
             for _ in waiting:
                 self.assertTrue(asked.acquire(timeout=wire.TIMEOUT_S))
-            os.kill(self.gateway.process.pid, signal.SIGSTOP)
-            try:
+            with self.gateway.paused():
                 for connection in sending:
                     connection.send(half[-5:])
                 for _ in waiting:
@@ -253,8 +220,6 @@ class Pauses(GatewayTest):
                 for _ in waiting:
                     self.assertTrue(answered.acquire(timeout=wire.TIMEOUT_S))
                 pass_time(1.5)  # all deadlines are over
-            finally:
-                os.kill(self.gateway.process.pid, signal.SIGCONT)
             self.assertEqual([connection.response().status for connection in waiting], [200] * pairs)
             self.assertEqual([connection.response().status for connection in sending], [200] * pairs)
 

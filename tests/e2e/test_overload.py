@@ -3,12 +3,11 @@ that idle cost next to no memory or time, and the descriptors that calls need ar
 
 import os
 import resource
-import signal
 import time
 import unittest
 
 import wire
-from harness import AUTODL, GatewayTest, Tollgate, eventually
+from harness import AUTODL, GatewayTest, Tollgate, eventually, pass_time
 from wire import Connection
 
 
@@ -18,12 +17,8 @@ class Lag(GatewayTest):
 
     def stand_still(self):
         """No event loop runs for a while: what a machine with too much to do looks like from inside."""
-        until = time.monotonic() + 0.5
-        self.gateway.signal(signal.SIGSTOP)
-        try:
-            eventually(lambda: time.monotonic() >= until, "half a second")
-        finally:
-            self.gateway.signal(signal.SIGCONT)
+        with self.gateway.paused():
+            pass_time(0.5)
 
     def test_free_calls_are_shed_paid_ones_are_served_and_free_ones_come_back(self):
         service = self.service(AUTODL)
@@ -44,18 +39,46 @@ class Lag(GatewayTest):
         self.assertGreaterEqual(self.admin.metric("refusals_total", service=service.id, reason="overloaded"), 2)
         eventually(lambda: free.call(service).status == 200, "free calls are served again", within=60)
 
+    def held_back(self):
+        return self.admin.metric("refused_held_back_total")
+
+    def test_who_was_refused_is_heard_again_after_a_pause_and_who_was_served_at_once(self):
+        service, account = self.one(AUTODL, paid=True)
+
+        def statuses(path):
+            self.stand_still()
+            with Connection(self.port) as connection:
+                connection.send(wire.request("GET", path, self.port, account.key) * 3)
+                return [connection.response().status for _ in range(3)]
+        before = self.held_back()
+        for _ in range(3):
+            self.assertEqual(statuses(service.path), [200] * 3)
+        self.assertEqual(self.held_back(), before)
+
+        def held():
+            self.assertEqual(statuses("/nowhere"), [404] * 3)
+            return self.held_back() > before
+        eventually(held, "a late event loop holds back a refused client", within=60)
+
+    def test_a_held_back_client_that_leaves_is_gone(self):
+        account = self.account()
+        before = self.held_back()
+
+        def left_while_held():
+            self.stand_still()
+            with Connection(self.port) as connection:
+                connection.send(wire.request("GET", "/nowhere", self.port, account.key) * 8)
+                connection.response()
+            return self.held_back() > before
+        eventually(left_while_held, "a client left in its pause", within=60)
+        eventually(lambda: self.admin.metric("client_connections") == 0, "its connection is gone")
+
 
 class Turns(GatewayTest):
     """A client with many requests in one packet, and another with a single one just behind it. A request's id holds its
     number on the worker: the order in which they were taken up."""
     sets = {"workers": 1}
     MANY = 40
-
-    def stopped(self):
-        def state(task):
-            with open(f"/proc/{self.gateway.process.pid}/task/{task}/stat", encoding="ascii") as stat:
-                return stat.read().rpartition(")")[2].split()[0]
-        return all(state(task) == "T" for task in os.listdir(f"/proc/{self.gateway.process.pid}/task"))
 
     def test_one_request_has_its_turn_before_the_rest_of_many(self):
         _, account = self.one(AUTODL, paid=True)
@@ -67,13 +90,9 @@ class Turns(GatewayTest):
             for connection in (greedy, other):
                 connection.send(asked)
                 number(connection)
-            self.gateway.signal(signal.SIGSTOP)
-            try:
-                eventually(self.stopped, "it stands still")
+            with self.gateway.paused():
                 greedy.send(asked * self.MANY)
                 other.send(asked)
-            finally:
-                self.gateway.signal(signal.SIGCONT)
             many = [number(greedy) for _ in range(self.MANY)]
             self.assertEqual(many, sorted(many))
             self.assertLess(number(other), many[self.MANY // 2])

@@ -152,6 +152,17 @@ TEST(Overload, BetweenHalfTheBoundAndTheBoundItStaysAsItWas) {
   EXPECT_TRUE(busy.refuses(false));
 }
 
+TEST(Overload, WhoWasRefusedIsHeldBackFromATwentiethOfTheBoundOn) {
+  Overload overload;
+  for (int i = 0; i < 50; ++i) overload.observe(4 * kMs, 100);
+  EXPECT_FALSE(overload.holds_back_refused());
+  for (int i = 0; i < 50; ++i) overload.observe(6 * kMs, 100);
+  EXPECT_TRUE(overload.holds_back_refused());
+  EXPECT_FALSE(overload.refuses(false));
+  overload.observe(6 * kMs, 0);
+  EXPECT_FALSE(overload.holds_back_refused());
+}
+
 TEST(Overload, WithoutABoundNobodyIsRefusedAndTheLagIsStillKnown) {
   Overload overload;
   for (int i = 0; i < 100; ++i) overload.observe(kSecond, 0);
