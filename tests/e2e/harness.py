@@ -244,13 +244,11 @@ class Tollgate:
     @contextlib.contextmanager
     def paused(self):
         """Inside, none of its threads runs: SIGSTOP takes its time, so it is waited for."""
-        def state(task):
-            with open(f"/proc/{self.process.pid}/task/{task}/stat", encoding="ascii") as stat:
-                return stat.read().rpartition(")")[2].split()[0]
+        tasks = Path(f"/proc/{self.process.pid}/task")
         self.signal(signal.SIGSTOP)
         try:
-            eventually(lambda: all(state(task) == "T" for task in os.listdir(f"/proc/{self.process.pid}/task")),
-                       "it stands still")
+            eventually(lambda: all(stat.read_text("ascii").rpartition(")")[2].split()[0] == "T"
+                                   for stat in tasks.glob("*/stat")), "it stands still")
             yield
         finally:
             self.signal(signal.SIGCONT)

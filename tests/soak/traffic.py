@@ -2,6 +2,7 @@
 a number in its subscription's book, and the client tells the book what it was told. It is never hostile."""
 
 import collections
+import select
 import socket
 import ssl
 import threading
@@ -235,6 +236,9 @@ class Witness(Client):
 
     def turn(self):
         number, begun, told = self.book.begin(), time.monotonic(), "nothing"
+        # It may have idled for longer than a restart takes to be forgotten: as every client does, it looks before it sends.
+        if self.connection and select.select([self.connection.socket], [], [], 0)[0]:
+            self.drop()
         try:
             connection = self.open()
             connection.send(self.request(self.book, number, "plain", {}, None))
