@@ -1,7 +1,9 @@
+#define OPENSSL_SUPPRESS_DEPRECATED  // SHA256_*: see sha256()
+
 #include "base/ids.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <sys/random.h>
 
 #include "base/check.h"
@@ -39,15 +41,6 @@ std::string make_secret(std::string_view prefix) {
   const auto checksum = key_checksum(random_part);
   return std::string(prefix) + random_part + std::string(checksum.data(), checksum.size());
 }
-
-struct DigestContext {
-  EVP_MD* algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  EVP_MD_CTX* context = EVP_MD_CTX_new();
-  ~DigestContext() {
-    EVP_MD_CTX_free(context);
-    EVP_MD_free(algorithm);
-  }
-};
 }  // namespace
 
 bool is_valid_id(std::string_view id) noexcept {
@@ -68,13 +61,11 @@ std::string random_hex(std::size_t bytes) {
 }
 
 Sha256 sha256(std::string_view data) noexcept {
-  // Fetching the algorithm and making a context cost more than the hash: once a thread, then reused.
-  thread_local DigestContext digest;
+  // By the old interface, which OpenSSL 3 would have us leave: the new one allocates at each hash, and takes longer.
+  SHA256_CTX state;
   Sha256 out{};
-  unsigned size = 0;
-  TOLLGATE_CHECK(EVP_DigestInit_ex2(digest.context, digest.algorithm, nullptr) == 1 &&
-                 EVP_DigestUpdate(digest.context, data.data(), data.size()) == 1 &&
-                 EVP_DigestFinal_ex(digest.context, out.data(), &size) == 1 && size == out.size());
+  TOLLGATE_CHECK(SHA256_Init(&state) == 1 && SHA256_Update(&state, data.data(), data.size()) == 1 &&
+                 SHA256_Final(out.data(), &state) == 1);
   return out;
 }
 

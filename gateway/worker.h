@@ -191,7 +191,8 @@ class Worker {
   const std::uint64_t log_id_start_;
   bool draining_ = false;
   // Below what sessions point to: the loop destroys those that are left.
-  asio::io_context loop_{1};
+  // Its sockets and timers are used by its own thread only, so they need no locks; post() has one.
+  asio::io_context loop_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
   asio::executor_work_guard<Executor> work_{loop_.get_executor()};
   std::array<Acceptor, 2> acceptors_{Acceptor(loop_.get_executor()), Acceptor(loop_.get_executor())};  // by transport
   Timer ticker_{loop_.get_executor()};
