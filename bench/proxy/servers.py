@@ -6,6 +6,7 @@ import glob
 import http.client
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -63,6 +64,7 @@ class Server:
     def __init__(self, name, directory, command, port, core, environment=None):
         self.name, self.port, self.directory = name, port, directory
         self.keys_file = None
+        self.tls_port = None
         self.path = f"/{SERVICE}"
         log = open(os.path.join(directory, f"{name}.out"), "wb")
         self.process = subprocess.Popen(["taskset", "-c", str(core)] + command, stdout=log, stderr=log,
@@ -142,36 +144,52 @@ def fill(template, directory, **values):
     return path
 
 
-def made_up_keys():
-    return [f"tg_{i:04d}abcdefghijklmnopqrstuvwxyz01234567" for i in range(ACCOUNTS)]
+def certificate(directory):
+    """One for all who speak TLS, so that the key's kind (P-256) is the same: (certificate, key, both in one file)."""
+    paths = [os.path.join(directory, name) for name in ("tls.pem", "tls.key", "tls.both")]
+    if not os.path.exists(paths[2]):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                        "-subj", "/CN=localhost", "-out", paths[0], "-keyout", paths[1]], check=True, capture_output=True)
+        os.chmod(paths[1], 0o600)
+        with open(paths[2], "w") as both:
+            for path in paths[:2]:
+                with open(path) as part:
+                    both.write(part.read())
+    return paths
+
+
+def made_up_keys(count):
+    return [f"tg_{i:06d}abcdefghijklmnopqrstuvwxyz012345" for i in range(count)]
 
 
 def start_relay(name, build, directory, model):
     port = free_port()
     server = Server(name, directory, [f"{build}/bench/bare_relay/bare_relay", f"127.0.0.1:{port}",
                                       f"127.0.0.1:{model.port}"], port, PROXY_CORE)
-    server.keys_file = write_keys(directory, name, made_up_keys())
+    server.keys_file = write_keys(directory, name, made_up_keys(ACCOUNTS))
     return server
 
 
-def start_nginx(directory, model):
-    port, keys = free_port(), made_up_keys()
+def start_nginx(directory, model, accounts=ACCOUNTS):
+    port, tls_port, keys = free_port(), free_port(), made_up_keys(accounts)
+    certificate(directory)
     with open(os.path.join(directory, "nginx.map"), "w") as file:
         file.writelines(f'"Bearer {key}" account-{i};\n' for i, key in enumerate(keys))
-    path = fill("nginx.conf", directory, PORT=port, MODEL_PORT=model.port)
+    path = fill("nginx.conf", directory, PORT=port, TLS_PORT=tls_port, MODEL_PORT=model.port)
     server = Server("nginx", directory, ["nginx", "-p", directory, "-c", path, "-e", f"{directory}/nginx.log"], port, PROXY_CORE)
-    server.keys_file = write_keys(directory, "nginx", keys)
+    server.keys_file, server.tls_port = write_keys(directory, "nginx", keys), tls_port
     return server
 
 
-def start_haproxy(directory, model):
-    port, keys = free_port(), made_up_keys()
+def start_haproxy(directory, model, accounts=ACCOUNTS):
+    port, tls_port, keys = free_port(), free_port(), made_up_keys(accounts)
+    certificate(directory)
     with open(os.path.join(directory, "haproxy.map"), "w") as file:
         # A map file's key ends at the first blank, so "Bearer" is taken off before the look-up.
         file.writelines(f"{key} account-{i}\n" for i, key in enumerate(keys))
-    path = fill("haproxy.cfg", directory, PORT=port, MODEL_PORT=model.port)
+    path = fill("haproxy.cfg", directory, PORT=port, TLS_PORT=tls_port, MODEL_PORT=model.port)
     server = Server("haproxy", directory, ["haproxy", "-db", "-f", path], port, PROXY_CORE)
-    server.keys_file = write_keys(directory, "haproxy", keys)
+    server.keys_file, server.tls_port = write_keys(directory, "haproxy", keys), tls_port
     return server
 
 
@@ -197,22 +215,17 @@ class Admin:
         return self.call("POST", f"/v1/accounts/{account}/keys", {"name": "bench"})["key"]
 
 
-def start_tollgate(build, directory, model):
-    port, admin_port, token = free_port(), free_port(), os.urandom(16).hex()
+def start_tollgate(build, directory, model, accounts=ACCOUNTS):
+    port, tls_port, admin_port = free_port(), free_port(), free_port()
+    chain, key, _ = certificate(directory)
+    data = f"{directory}/tollgate-data"
+    shutil.rmtree(data, ignore_errors=True)
+    keys = subprocess.run([f"{build}/bench/accounts/store_of_accounts", data, str(accounts), SERVICE, f"127.0.0.1:{model.port}"],
+                          check=True, capture_output=True, text=True).stdout.split()
     server = Server("tollgate", directory,
-                    [f"{build}/tollgate", "serve", "--data-dir", f"{directory}/tollgate-data", "--listen",
-                     f"127.0.0.1:{port}", "--admin-listen", f"127.0.0.1:{admin_port}", "--set", "workers=1"],
-                    port, PROXY_CORE, {"TOLLGATE_ADMIN_TOKEN": token})
-    try:
-        wait_for_port(admin_port, server.process, "tollgate's admin listener")
-        admin = Admin(admin_port, token)
-        admin.call("PUT", f"/v1/services/{SERVICE}", {
-            "model": "image-classification/high-performance", "upstreams": [f"127.0.0.1:{model.port}"],
-            "route": {"path_prefix": f"/{SERVICE}"}})
-        server.keys_file = write_keys(directory, "tollgate", [admin.paid_key(f"account-{i}") for i in range(ACCOUNTS)])
-        # A new service and new keys are effective within a second (api.md).
-        time.sleep(1.5)
-    except Exception:
-        server.stop()
-        raise
+                    [f"{build}/tollgate", "serve", "--data-dir", data, "--listen",
+                     f"127.0.0.1:{port}", "--admin-listen", f"127.0.0.1:{admin_port}", "--set", "workers=1", "--set",
+                     f"tls.listen=127.0.0.1:{tls_port}", "--set", f"tls.certificates={chain}", "--set", f"tls.private_keys={key}"],
+                    port, PROXY_CORE, {"TOLLGATE_ADMIN_TOKEN": os.urandom(16).hex()})
+    server.keys_file, server.tls_port = write_keys(directory, "tollgate", keys), tls_port
     return server
