@@ -25,7 +25,7 @@ class FramePool {
   static void give_back(void* frame, std::size_t size) noexcept {
     const std::size_t index = index_of(size);
     List* list = index < kLists ? &mine().lists_[index] : nullptr;
-    if (list == nullptr || list->count >= kKeptMax) {
+    if (list == nullptr || list->count >= kKeptMax / ((index + 1) * kStep)) {
       ::operator delete(frame);
       return;
     }
@@ -44,9 +44,9 @@ class FramePool {
     Free* first = nullptr;
     std::size_t count = 0;
   };
-  static constexpr std::size_t kStep = 64;       // bytes between two lists
-  static constexpr std::size_t kLists = 64;      // up to 4 KiB
-  static constexpr std::size_t kKeptMax = 8192;  // free frames of a size; what is beyond goes back to the heap
+  static constexpr std::size_t kStep = 64;          // bytes between two lists
+  static constexpr std::size_t kLists = 64;         // up to 4 KiB
+  static constexpr std::size_t kKeptMax = 2 << 20;  // bytes of free frames of a size; the rest goes back to the heap
 
 #if defined(__SANITIZE_ADDRESS__)
   // Nothing is kept, so that a frame used after its end is found.

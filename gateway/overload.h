@@ -22,7 +22,9 @@ class Overload {
 
   [[nodiscard]] std::int64_t lag_ns() const noexcept { return lag_ns_; }
   // Long before it refuses anybody: whoever was refused for a reason of his own waits before he is heard again.
-  [[nodiscard]] bool holds_back_refused() const noexcept { return max_ns_ > 0 && lag_ns_ > max_ns_ / kHoldPart; }
+  [[nodiscard]] bool holds_back_refused() const noexcept {
+    return max_ns_ > 0 && lag_ns_ > std::max(max_ns_ / kHoldPart, kHoldMinNs);
+  }
   // Free calls go first; paid ones only when that was not enough.
   [[nodiscard]] bool refuses(bool paid) const noexcept { return paid ? refuses_paid_ : refuses_free_; }
 
@@ -30,6 +32,7 @@ class Overload {
   static constexpr std::int64_t kWeight = 4;  // of the last lag: a quarter, so that it takes four late ticks in a row
   static constexpr std::int64_t kPaidFactor = 4;
   static constexpr std::int64_t kHoldPart = 20;
+  static constexpr std::int64_t kHoldMinNs = 2'000'000;  // a timer is late by less on a machine that is free
 
   // Entered above the bound, left below half of it.
   [[nodiscard]] bool is_over(bool was, std::int64_t max_ns) const noexcept {

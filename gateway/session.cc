@@ -56,9 +56,11 @@ Task<void> Session::serve() {
   std::optional<Reason> fault;
   const bool shaken = co_await shake_hands();
   while (shaken) {
-    if (refused_in_a_row_ > 0 && worker_.overload().holds_back_refused()) {
-      const bool open = co_await hold_back();
-      if (!open) break;
+    if (refused_ && worker_.overload().holds_back_refused() && !worker_.draining()) {
+      const bool go_on = co_await hold_back();
+      if (!go_on) break;
+    } else {
+      pauses_in_a_row_ = 0;
     }
     const bool open = co_await read_head(fault);
     if (!open) break;
@@ -68,11 +70,10 @@ Task<void> Session::serve() {
       take_first_body(call);
       fault = decide(call);
     }
+    refused_ = fault.has_value();
     if (fault) {
-      ++refused_in_a_row_;
       co_await refuse(call, *fault);
     } else {
-      refused_in_a_row_ = 0;
       call_ = &call;
       co_await proxy(call);
       call_ = nullptr;

@@ -135,11 +135,12 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   std::int64_t client_write_due_ns_ = kNever;
   std::int64_t upstream_due_ns_ = kNever;
   std::int64_t requests_ = 0;
-  int refused_in_a_row_ = 0;  // the latest of its calls
+  int pauses_in_a_row_ = 0;  // see hold_back()
   bool client_read_expired_ = false;
   bool client_write_expired_ = false;
   bool upstream_expired_ = false;
   bool reading_upstream_ = false;
+  bool refused_ = false;  // the last call, by us
   bool keep_open_ = true;
   bool answered_ = false;        // the last call was answered, so a close must let the client read that answer
   bool close_abruptly_ = false;  // the client is gone, or must see that its answer was cut

@@ -90,20 +90,24 @@ Task<error_code> Session::read_body_bytes() {
   }
 }
 
-// Under overload a client that was refused is heard again after a pause, which doubles with each refusal in a row. It
-// would come back at once, and what its refusals cost is taken from the calls of others. False: the connection ends.
+// Under overload a client that was refused is heard again after a pause, which doubles with each in a row. It would
+// come back at once, and what its refusals cost is taken from the calls of others. What it sends meanwhile stays in the
+// kernel, so it does not count as idle: a close would be a reset, and could destroy the answer on its way. False:
+// serve() is to end.
 Task<bool> Session::hold_back() {
   constexpr std::int64_t kFirstMs = 50;
-  constexpr std::int64_t kMaxMs = 800;  // less than what Retry-After says at the least
-  constexpr int kDoublings = 4;
+  constexpr int kDoublings = 4;  // up to 800 ms: less than any Retry-After
   client_read_expired_ = false;
-  set_read_deadline(std::min(kFirstMs << std::min(refused_in_a_row_ - 1, kDoublings), kMaxMs));
+  set_read_deadline(kFirstMs << pauses_in_a_row_);
+  pauses_in_a_row_ = std::min(pauses_in_a_row_ + 1, kDoublings);
   worker_.cells().refused_held_back.add(1);
-  worker_.becomes_idle(*this);  // it may have to make room
-  co_await client_.wait_for_error();
-  worker_.becomes_busy(*this);
+  const auto [error] = co_await client_.wait_for_error();
   clear_read_deadline();
-  co_return client_read_expired_ || worker_.draining();
+  if (!keep_open_) close_abruptly_ = true;     // abandoned
+  if (worker_.draining()) keep_open_ = false;  // what it was told is all it gets, in order
+  if (!keep_open_) co_return false;
+  // Without an error it sent urgent data, or reset the connection, which the next read finds out.
+  co_return client_read_expired_ || !error;
 }
 
 // What upload() has to say goes first, whoever gets to write: two writers must not share the middle of a piece.

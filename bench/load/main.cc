@@ -78,7 +78,8 @@ class Load {
     over_ = {};
     const auto begin = SteadyClock::now();
     go(plan_.seconds);
-    report(std::chrono::duration<double>((over_ != SteadyClock::time_point() ? over_ : SteadyClock::now()) - begin).count());
+    report(std::chrono::duration<double>((over_ != SteadyClock::time_point() ? over_ : SteadyClock::now()) - begin)
+               .count());
   }
 
   [[nodiscard]] bool clean() const { return errors_ == 0; }

@@ -14,25 +14,26 @@ from harness import FAST, FakeModel, Tollgate, eventually  # noqa: E402
 
 KNOWN_S = 30.0  # under valgrind all takes longer
 BODY = b"x" * 1024
-# Long enough that the gateway always waits for an answer: whether a first try to read finds it would be chance.
+# For system calls: long enough that the gateway always waits for an answer; whether a first try to read finds it would be
+# chance. Not for instructions: the longer a run, the more of the worker's ticks are in it, some 10,000 instructions each.
 LATER = {"X-Fake-Delay-Ms": "3"}
 # The same code of libc and OpenSSL on every machine: by themselves they choose by what its processor can do.
 PLAIN = {"OPENSSL_ia32cap": "0:0", "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-AVX,-AVX512F,-AVX512VL,-AVX512BW,-BMI2,-ERMS,-FSRM,"
          "-RTM,-MOVBE,-LZCNT,-SSE4_1,-SSE4_2,-SSSE3,-AVX_Fast_Unaligned_Load"}
-TIMED = {"timerfd_settime", "poll"}  # of the worker's tick: not of calls, but of how long they took
+TIMED = {"timerfd_settime", "poll", "clock_gettime"}  # of the worker's tick: not of calls, but of how long they took
 ALLOCATORS = {"malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", "memalign"}
 
 
-def traced(tool, calls, connections):
+def traced(tool, calls, connections, fields):
     """Runs a gateway of one worker under `tool` (a function of the output's path), makes so many calls, `connections` at a time,
-    each of 1 KiB, and ends it. The texts that the tool wrote."""
+    each of 1 KiB with these fields, and ends it. The texts that the tool wrote."""
     with tempfile.TemporaryDirectory(prefix="tollgate-gates-") as folder:
         model, gateway = FakeModel(), Tollgate({"workers": 1})
         gateway.prefix = tool(f"{folder}/out")
         gateway.environment |= PLAIN
         try:
             gateway.start()
-            make_calls(gateway, model, calls, connections)
+            make_calls(gateway, model, calls, connections, fields)
             gateway.terminate()
         finally:
             gateway.close()
@@ -44,17 +45,17 @@ def traced(tool, calls, connections):
         return texts
 
 
-def make_calls(gateway, model, calls, connections):
+def make_calls(gateway, model, calls, connections, fields):
     gateway.admin.put_service("s", FAST, [model.address], "/s")
     keys = []
     for number in range(-(-connections // 10)):  # ten at a time are an account's guarantee
         gateway.admin.put_account(f"a{number}")
         gateway.admin.put_subscription(f"a{number}", "s", True)
         keys.append(gateway.admin.create_key(f"a{number}")["key"])
-    eventually(lambda: all(wire.call(gateway.port, "/s", key).status == 200 for key in keys), "the keys are known", KNOWN_S)
+    eventually(lambda: all(wire.call(gateway.port, "/s", key).status == 200 for key in keys), "the keys are known", KNOWN_S, every=0.5)
     opened = [wire.Connection(gateway.port) for _ in range(connections)]
     try:
-        requests = [wire.request("POST", "/s", gateway.port, keys[number // 10], BODY, LATER) for number in range(connections)]
+        requests = [wire.request("POST", "/s", gateway.port, keys[number // 10], BODY, fields) for number in range(connections)]
         for _ in range(calls // connections):
             for connection, request in zip(opened, requests):
                 connection.send(request)
@@ -93,13 +94,15 @@ def profile(text):
 
 def worker_profile(calls, connections):
     """The profile of the thread that serves calls: the one in which sessions read heads."""
-    found = [profile(text) for text in traced(callgrind, calls, connections) if text]
-    return next(each for each in found if any("Session::read_head" in name for name in each[1]))
+    found = [profile(text) for text in traced(callgrind, calls, connections, {}) if text]
+    workers = [each for each in found if any("Session::read_head" in name for name in each[1])]
+    assert workers and sum(workers[0][1][name] for name in ALLOCATORS) > 0, "no thread reads heads, or malloc has another name"
+    return workers[0]
 
 
 def worker_calls(calls, connections):
     """The system calls of the thread that serves calls, by name: the one that sends most."""
-    found = [collections.Counter(re.findall(r"^([a-z_0-9]+)\(", text, re.M)) for text in traced(strace, calls, connections)]
+    found = [collections.Counter(re.findall(r"^([a-z_0-9]+)\(", text, re.M)) for text in traced(strace, calls, connections, LATER)]
     return max(found, key=lambda each: each["sendmsg"])
 
 
@@ -111,6 +114,8 @@ def per_call(calls, connections):
            "allocations": sum(many_called[name] - few_called[name] for name in ALLOCATORS) / calls}
     for name in (many_system | few_system).keys() - TIMED:
         difference = (many_system[name] - few_system[name]) / calls
+        if name == "epoll_wait":  # each tick ends one
+            difference -= (many_system["timerfd_settime"] - few_system["timerfd_settime"]) / calls
         if abs(difference) >= 0.05:
             out[name] = difference
     return out

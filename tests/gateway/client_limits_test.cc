@@ -161,6 +161,9 @@ TEST(Overload, WhoWasRefusedIsHeldBackFromATwentiethOfTheBoundOn) {
   EXPECT_FALSE(overload.refuses(false));
   overload.observe(6 * kMs, 0);
   EXPECT_FALSE(overload.holds_back_refused());
+  Overload strict;
+  for (int i = 0; i < 50; ++i) strict.observe(1 * kMs, 2);
+  EXPECT_FALSE(strict.holds_back_refused()) << "as late as timers are";
 }
 
 TEST(Overload, WithoutABoundNobodyIsRefusedAndTheLagIsStillKnown) {

@@ -236,10 +236,11 @@ class Witness(Client):
 
     def turn(self):
         number, begun, told = self.book.begin(), time.monotonic(), "nothing"
-        # It may have idled for longer than a restart takes to be forgotten: as every client does, it looks before it sends.
-        if self.connection and select.select([self.connection.socket], [], [], 0)[0]:
-            self.drop()
         try:
+            # It may have idled for longer than a restart takes to be forgotten: as every client does, it looks before it sends.
+            if self.connection and select.select([self.connection.socket], [], [], 0)[0]:
+                self.look()
+                self.drop()
             connection = self.open()
             connection.send(self.request(self.book, number, "plain", {}, None))
             response = connection.response()
@@ -249,6 +250,14 @@ class Witness(Client):
         finally:
             self.tally[told] += 1
             self.calls.append((begun, time.monotonic(), told))
+
+    def look(self):
+        """What can be read before a call is an end; through TLS it may be a session."""
+        try:
+            stray = b"" if self.tls else self.connection.socket.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return
+        assert not stray, "bytes that nobody asked for"
 
 
 def start(world, until, rate, books):
