@@ -24,7 +24,7 @@ from servers import LOAD_CORE, SERVICE, Admin, Model, Server, free_port, wait_fo
 DELAY_MS = 50
 BASE = 10                              # calls in flight of one account
 PER_ACCOUNT = BASE * 1000 // DELAY_MS  # so many calls a second keep an account at its guarantee
-TOO_FAST = 20_000                      # more than a core can do: each of the connections sends as soon as it may
+TOO_FAST = 200_000                     # more than a core can do: each of the connections sends as soon as it may
 VICTIM_RATE = 500                      # calls a second whose p99 is looked at
 CAPACITY = 60                          # of the service; half of it is kept for paid calls
 WHOLE = "whole"                        # a service without such a bound
@@ -87,8 +87,8 @@ class Gateway:
         result["served"] = result["requests"] - result["errors"]
         return result
 
-    def load(self, *arguments):
-        return self.end(self.begin(*arguments))
+    def load(self, *arguments, **more):
+        return self.end(self.begin(*arguments, **more))
 
     def quiet_share(self):
         """CPU nanoseconds of the process in a second in which nobody calls."""
@@ -96,9 +96,9 @@ class Gateway:
         servers.time.sleep(1)
         return self.server.cpu_ns_since(before)
 
-    def cpu_us(self, quiet, *arguments):
+    def cpu_us(self, quiet, name, keys, rate, *arguments):
         before = self.server.cpu_ns()
-        result = self.load(*arguments)
+        result = self.load(name, keys, rate, *arguments, overload=int(rate == TOO_FAST))
         return (self.server.cpu_ns_since(before) - quiet * result["seconds"]) / 1000 / result["requests"], result
 
     def victim(self):
