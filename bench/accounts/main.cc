@@ -2,7 +2,6 @@
 // by the admin API each would be a commit of its own. A gateway that is started on the folder serves them.
 // The keys go to standard output, one a line, in the order of the accounts.
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <stdexcept>
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "bench/core_tools.h"
 #include "billing/core.h"
 #include "billing/store.h"
 
@@ -18,25 +18,6 @@ namespace tollgate::billing {
 namespace {
 
 constexpr int kAccountsACommit = 2'000;
-
-class NobodyListens final : public EntitlementSink {
- public:
-  void service_changed(const ServiceRecord&) override {}
-  void service_removed(std::string_view) override {}
-  void key_added(const KeyRecord&) override {}
-  void key_revoked(const Sha256&) override {}
-  void subscription_changed(const SubscriptionRecord&) override {}
-  void free_points_used_elsewhere(std::uint32_t, Points) override {}
-};
-
-template <class T>
-T must(Result<T> result) {
-  if (result.has_error()) throw std::runtime_error(result.error().code + ": " + result.error().message);
-  return *std::move(result);
-}
-void must(const Result<void>& result) {
-  if (result.has_error()) throw std::runtime_error(result.error().code + ": " + result.error().message);
-}
 
 void fill(const std::string& data_dir, int accounts, const std::string& service, const std::string& upstream) {
   const SystemClock clock;
@@ -59,15 +40,6 @@ void fill(const std::string& data_dir, int accounts, const std::string& service,
       return {};
     }));
   }
-}
-
-int number_of(std::string_view text) {
-  int number = 0;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || stop != text.data() + text.size() || number < 1) {
-    throw std::runtime_error("not a number above 0: " + std::string(text));
-  }
-  return number;
 }
 
 }  // namespace

@@ -218,8 +218,7 @@ int main(int count, char** arguments) {
     if (!parse(count, arguments, plan)) {
       std::fputs(
           "usage: paced_load --host A --port P [--path /] [--keys-file F] [--connections 64] [--body-bytes 1024]"
-          " [--rate 2000] [--seconds 5] [--spin 1]"
-          " [--overload 0]\n",
+          " [--rate 2000] [--seconds 5] [--spin 1] [--overload 0]\n",
           stderr);
       return 2;
     }

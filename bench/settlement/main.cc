@@ -3,7 +3,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -14,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/core_tools.h"
 #include "billing/core.h"
 #include "billing/store.h"
 
@@ -43,16 +43,6 @@ struct Settled {
   std::int64_t failures = 0;
 };
 
-class NobodyListens final : public EntitlementSink {
- public:
-  void service_changed(const ServiceRecord&) override {}
-  void service_removed(std::string_view) override {}
-  void key_added(const KeyRecord&) override {}
-  void key_revoked(const Sha256&) override {}
-  void subscription_changed(const SubscriptionRecord&) override {}
-  void free_points_used_elsewhere(std::uint32_t, Points) override {}
-};
-
 double cpu_seconds() {  // of this process: the figure that stays put on a shared machine
   rusage used{};
   ::getrusage(RUSAGE_SELF, &used);
@@ -69,15 +59,6 @@ class Stopwatch {
  private:
   SteadyClock::time_point begun_ = SteadyClock::now();
 };
-
-template <class T>
-T must(Result<T> result) {
-  if (result.has_error()) throw std::runtime_error(result.error().code + ": " + result.error().message);
-  return *std::move(result);
-}
-void must(const Result<void>& result) {
-  if (result.has_error()) throw std::runtime_error(result.error().code + ": " + result.error().message);
-}
 
 class Bench {
  public:
@@ -205,15 +186,6 @@ class Bench {
   std::uint32_t epoch_ = 0;
   std::vector<std::uint32_t> numbers_;
 };
-
-int number_of(std::string_view text) {
-  int number = 0;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || stop != text.data() + text.size() || number < 1) {
-    throw std::runtime_error("not a number above 0: " + std::string(text));
-  }
-  return number;
-}
 
 Options parse(int argc, char** argv) {
   Options options;
