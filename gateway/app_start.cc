@@ -168,7 +168,7 @@ Result<void> Serve::listen(Transport transport, const std::string& address) {
   if (!endpoint) return start_fault("not an IP address and port: " + address);
   // The workers share the address by SO_REUSEPORT, and so would another process of ours: ask for it alone first.
   if (endpoint->port() != 0 && !early_ports_.holds(*endpoint)) {
-    Acceptor alone(main_.get_executor());
+    asio::ip::tcp::acceptor alone(main_.get_executor());
     error_code error;
     alone.open(endpoint->protocol(), error);
     if (!error) alone.set_option(asio::socket_base::reuse_address(true), error);

@@ -2,7 +2,6 @@
 
 #include <spdlog/spdlog.h>
 
-#include <boost/asio/post.hpp>
 #include <charconv>
 
 #include "base/clock.h"
@@ -83,7 +82,7 @@ Task<void> Session::serve() {
     if (!keep_open_) break;
     // The next request is here already: whoever else is ready has its turn first, so that a client with many requests
     // in one packet does not make the others wait for all of them.
-    if (!in_.empty()) co_await asio::post(worker_.loop().get_executor(), kAwait);
+    if (!in_.empty()) co_await worker_.loop().yield();
   }
   if (!shaken || close_abruptly_) co_return;
   // Nothing was answered when read_head() ended the loop; then there is nothing to wait for either.

@@ -15,7 +15,6 @@
 #include "gateway/deadline_wheel.h"
 #include "gateway/http_chunks.h"
 #include "gateway/http_head.h"
-#include "gateway/net.h"
 #include "gateway/pace.h"
 #include "gateway/refusal.h"
 #include "gateway/stream.h"
@@ -23,6 +22,7 @@
 #include "gateway/worker.h"
 #include "limiter/admission.h"
 #include "meter/recorder.h"
+#include "net/resolver.h"
 
 namespace tollgate::gateway {
 
@@ -37,7 +37,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   [[nodiscard]] std::int64_t due_ns() const noexcept override;
   void on_due(std::int64_t now_ns) noexcept override;
   [[nodiscard]] bool waits_for_upstream_since(std::int64_t before_ns) const noexcept override;
-  [[nodiscard]] int client_socket() noexcept override { return client_.socket().native_handle(); }
+  [[nodiscard]] bool client_has_left() noexcept override { return client_.socket().peer_has_left(); }
   void client_gone() noexcept override;
   void close_idle() noexcept override;
   void abandon() noexcept override;
@@ -127,10 +127,10 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   ChunkDecoder request_chunks_;
   ChunkDecoder response_chunks_;
   std::unique_ptr<UpstreamConnection> upstream_;
-  Resolver* resolver_ = nullptr;  // while a name is looked up
-  Call* call_ = nullptr;          // while one is in progress
-  Pace body_pace_{0, 0};          // anew for each call
-  Pace answer_pace_{0, 0};        // the same
+  net::Lookup* lookup_ = nullptr;  // while a name is looked up
+  Call* call_ = nullptr;           // while one is in progress
+  Pace body_pace_{0, 0};           // anew for each call
+  Pace answer_pace_{0, 0};         // the same
   std::int64_t client_read_due_ns_ = kNever;
   std::int64_t client_write_due_ns_ = kNever;
   std::int64_t upstream_due_ns_ = kNever;

@@ -101,12 +101,12 @@ Task<bool> Session::hold_back() {
   set_read_deadline(kFirstMs << pauses_in_a_row_);
   pauses_in_a_row_ = std::min(pauses_in_a_row_ + 1, kDoublings);
   worker_.cells().refused_held_back.add(1);
-  const auto [error] = co_await client_.wait_for_error();
+  const error_code error = co_await client_.wait_for_error();
   clear_read_deadline();
   if (!keep_open_) close_abruptly_ = true;     // abandoned
   if (worker_.draining()) keep_open_ = false;  // what it was told is all it gets, in order
   if (!keep_open_) co_return false;
-  // Without an error it sent urgent data, or reset the connection, which the next read finds out.
+  // Without an error it reset the connection, which the next read finds out.
   co_return client_read_expired_ || !error;
 }
 
@@ -130,7 +130,7 @@ Task<error_code> Session::wait_for_taker() {
     client_write_expired_ = false;
     set_write_deadline(answer_pace_.wait_ms(worker_.config().timeouts.write_ms));
     const std::int64_t since = worker_.coarse_now_ns();
-    const auto [error] = co_await client_.wait_to_send();
+    const error_code error = co_await client_.wait_to_send();
     clear_write_deadline();
     const std::int64_t taken = queued - client_.unacknowledged_bytes();
     queued -= taken;
@@ -150,7 +150,7 @@ Task<error_code> Session::send_to_upstream(Outgoing& out) {
     upstream_->stream.send_some(out, error);
     if (out.empty() || !error) continue;
     if (!would_block(error)) co_return error;
-    const auto [waited] = co_await upstream_->stream.wait_to_send();
+    const error_code waited = co_await upstream_->stream.wait_to_send();
     if (waited) co_return waited;
   }
   co_return error_code();

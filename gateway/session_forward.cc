@@ -1,6 +1,6 @@
 // Phase 6 of a call: a connection to an upstream, the head with the first of the body in one write, and the rest of
 // the body while the answer may already be coming back.
-#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <netinet/tcp.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -84,7 +84,7 @@ Task<bool> Session::connect(Call& call, bool fresh) {
     if (!fresh) upstream_ = service.take_idle(index);
     if (!upstream_) {
       call.tried.set(index);
-      upstream_ = std::make_unique<UpstreamConnection>(worker_.loop().get_executor());
+      upstream_ = std::make_unique<UpstreamConnection>();
       upstream_->upstream = &upstream;
       upstream_->index = index;
       error_code error = co_await open_connection(service, *upstream_);
@@ -118,25 +118,19 @@ Task<error_code> Session::open_connection(WorkerService& service, UpstreamConnec
   error_code error;
   const auto literal = asio::ip::make_address(where.host, error);
   if (!error) {
-    const asio::ip::tcp::endpoint endpoint(literal, where.port);
-    const auto [connected] = co_await socket.async_connect(endpoint, kAwait);
-    error = connected;
+    error = co_await socket.connect(worker_.loop(), Endpoint(literal, where.port));
   } else {
-    Resolver resolver(worker_.loop().get_executor());
-    resolver_ = &resolver;
-    const auto [resolved, found] = co_await resolver.async_resolve(where.host, std::to_string(where.port), kAwait);
-    resolver_ = nullptr;
+    net::Lookup lookup(worker_.resolver(), worker_.loop(), where.host, where.port);
+    lookup_ = &lookup;
+    const auto [resolved, found] = co_await lookup;
+    lookup_ = nullptr;
     error = resolved;
-    for (auto it = found.begin(); !resolved && it != found.end(); ++it) {
-      if (socket.is_open()) socket.close();
-      const asio::ip::tcp::endpoint endpoint = it->endpoint();
-      const auto [connected] = co_await socket.async_connect(endpoint, kAwait);
-      error = connected;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      error = co_await socket.connect(worker_.loop(), found[i]);
       if (!error || upstream_expired_) break;
     }
   }
-  if (!error) socket.set_option(asio::ip::tcp::no_delay(true), error);
-  if (!error) socket.native_non_blocking(true, error);
+  if (!error) socket.set_option(IPPROTO_TCP, TCP_NODELAY, 1);
   if (!error && service.config->tls) error = co_await secure(service, connection);
   clear_upstream_deadline();
   if (upstream_expired_) error = asio::error::timed_out;
@@ -158,7 +152,6 @@ Task<error_code> Session::secure(WorkerService& service, UpstreamConnection& con
 
 // One try: request out, answer back. What became of it is in the call (answered, fault, retry, client_failed).
 Task<void> Session::exchange(Call& call) {
-  using namespace asio::experimental::awaitable_operators;
   response_chunks_ = {};
   upstream_expired_ = false;
   up_.use(worker_.small_blocks());
@@ -174,8 +167,8 @@ Task<void> Session::exchange(Call& call) {
   if (call.body_done) {
     co_await respond(call);
   } else {
-    auto both = upload(call) && respond(call);
-    co_await std::move(both);
+    net::Both both(upload(call), respond(call));
+    co_await both;
   }
   keep_or_drop_upstream(call);
   up_.release();
@@ -296,7 +289,7 @@ Task<bool> Session::read_body_piece(Call& call, std::string_view& piece) {
 
 void Session::cancel_upstream() noexcept {
   if (upstream_) upstream_->stream.cancel();
-  if (resolver_ != nullptr) resolver_->cancel();
+  if (lookup_ != nullptr) lookup_->cancel();
 }
 
 // The upstream is done with this call: its connection goes back to the pool if nothing about it is in doubt.

@@ -3,7 +3,7 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
-#include <boost/asio/post.hpp>
+#include <array>
 
 namespace tollgate::gateway {
 namespace {
@@ -12,6 +12,10 @@ constexpr std::size_t kRecordBytesMax = 16 * 1024;  // of one TLS record (RFC 84
 
 error_code error_of(TlsStep step) noexcept {
   return step == TlsStep::ended ? error_code(asio::error::eof) : error_code(asio::error::connection_reset);
+}
+
+net::Watch::Direction direction_of(TlsStep step) noexcept {
+  return step == TlsStep::wants_read ? net::Watch::kRead : net::Watch::kWrite;
 }
 }  // namespace
 
@@ -24,20 +28,20 @@ Task<error_code> Stream::handshake() {
     if (step == TlsStep::done) co_return error_code();
     if (step == TlsStep::ended || step == TlsStep::failed) co_return error_of(step);
     if (cancelled_) co_return asio::error::operation_aborted;
-    const auto ready = step == TlsStep::wants_read ? Socket::wait_read : Socket::wait_write;
-    const auto [waited] = co_await socket_.async_wait(ready, kAwait);
+    const error_code waited = co_await socket_.wait_until(direction_of(step), tls_->has_emptied_socket());
     if (waited) co_return waited;
   }
 }
 
 bool Stream::is_open_and_silent() noexcept {
-  if (tls_ != nullptr) return tls_->is_open_and_silent();
-  char byte = 0;
-  const ssize_t got = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+  if (tls_ == nullptr) return socket_.is_open_and_silent();
+  return !socket_.peer_has_left() && (!socket_.may_be_readable() || tls_->is_open_and_silent());
 }
 
-// Not by the socket's own option: Asio takes that one back when a socket is closed by its destructor.
+bool Stream::look_if_open_and_silent() noexcept {
+  return tls_ == nullptr ? socket_.look_if_open_and_silent() : tls_->is_open_and_silent();
+}
+
 void Stream::reset_at_close() noexcept {
   constexpr linger kAtOnce{1, 0};
   (void)::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &kAtOnce, sizeof kAtOnce);
@@ -48,23 +52,22 @@ std::int64_t Stream::unacknowledged_bytes() noexcept {
   return ::ioctl(socket_.native_handle(), SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
-Task<std::tuple<error_code, std::size_t>> Stream::read_tls(std::span<char> into) {
+Task<Stream::ReadResult> Stream::read_tls(std::span<char> into) {
   cancelled_ = false;
   // What has come is read without waiting; a peer that is fast enough would keep this thread from all others.
   if (++reads_in_a_row_ >= kReadsInARowMax) {
     reads_in_a_row_ = 0;
-    co_await asio::post(socket_.get_executor(), kAwait);
+    co_await socket_.loop().yield();
   }
   while (true) {
     std::size_t got = 0;
     const TlsStep step = tls_->read(into, got);
-    if (step == TlsStep::done) co_return std::tuple(error_code(), got);
-    if (step == TlsStep::ended || step == TlsStep::failed) co_return std::tuple(error_of(step), std::size_t{0});
-    if (cancelled_) co_return std::tuple(error_code(asio::error::operation_aborted), std::size_t{0});
+    if (step == TlsStep::done) co_return ReadResult(error_code(), got);
+    if (step == TlsStep::ended || step == TlsStep::failed) co_return ReadResult(error_of(step), 0);
+    if (cancelled_) co_return ReadResult(asio::error::operation_aborted, 0);
     reads_in_a_row_ = 0;
-    const auto ready = step == TlsStep::wants_read ? Socket::wait_read : Socket::wait_write;
-    const auto [waited] = co_await socket_.async_wait(ready, kAwait);
-    if (waited) co_return std::tuple(waited, std::size_t{0});
+    const error_code waited = co_await socket_.wait_until(direction_of(step), tls_->has_emptied_socket());
+    if (waited) co_return ReadResult(waited, 0);
   }
 }
 

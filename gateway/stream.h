@@ -2,19 +2,49 @@
 // It holds no protocol and no deadline; whoever waits cancels the socket.
 #pragma once
 
-#include <array>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <utility>
 
-#include "gateway/net.h"
 #include "gateway/tls_connection.h"
+#include "net/outgoing.h"
+#include "net/socket.h"
+#include "net/task.h"
 
 namespace tollgate::gateway {
 
+namespace asio = boost::asio;
+using boost::system::error_code;
+using net::Endpoint;
+using net::Outgoing;
+using net::Socket;
+using net::Task;
+using net::would_block;
+
 class Stream {
  public:
-  explicit Stream(Socket socket) : socket_(std::move(socket)) {}
+  using ReadResult = net::ReadSome::Result;
+
+  // Plain sockets pay nothing for the choice: no coroutine.
+  class ReadSome {
+   public:
+    ReadSome(Socket& socket, std::span<char> into) noexcept : plain_(socket.read_some(into)) {}
+    ReadSome(Socket& socket, Task<ReadResult> tls) noexcept : plain_(socket.read_some({})), tls_(std::move(tls)) {}
+    bool await_ready() { return tls_ ? tls_->await_ready() : plain_.await_ready(); }
+    void await_suspend(std::coroutine_handle<> who) noexcept {
+      tls_ ? tls_->await_suspend(who) : plain_.await_suspend(who);
+    }
+    ReadResult await_resume() { return tls_ ? tls_->await_resume() : plain_.await_resume(); }
+
+   private:
+    net::ReadSome plain_;
+    std::optional<Task<ReadResult>> tls_;
+  };
+
+  Stream() noexcept = default;
+  explicit Stream(Socket socket) noexcept : socket_(std::move(socket)) {}
 
   [[nodiscard]] Socket& socket() noexcept { return socket_; }
   [[nodiscard]] bool is_tls() const noexcept { return tls_ != nullptr; }
@@ -24,45 +54,45 @@ class Stream {
   Task<error_code> handshake();
   [[nodiscard]] const TlsConnection* tls() const noexcept { return tls_.get(); }  // nullptr: plain
 
-  // The peer has neither closed nor sent a byte: one system call.
+  // The peer has neither closed nor sent a byte, as of the loop's last look or as of now.
   [[nodiscard]] bool is_open_and_silent() noexcept;
+  [[nodiscard]] bool look_if_open_and_silent() noexcept;  // by a system call
   // What came in by TLS, whole records or not; 0 without it.
   [[nodiscard]] std::uint64_t bytes_heard() const noexcept { return tls_ == nullptr ? 0 : tls_->bytes_heard(); }
   // What was sent and the peer has not acknowledged: in the kernel's queue or on its way.
   [[nodiscard]] std::int64_t unacknowledged_bytes() noexcept;
 
-  // Waits for bytes: {error, how many}. Plain sockets pay nothing for the choice: this is no coroutine.
-  Task<std::tuple<error_code, std::size_t>> read_some(std::span<char> into) {
-    if (tls_ == nullptr) return socket_.async_read_some(asio::buffer(into.data(), into.size()), kAwait);
-    return read_tls(into);
+  // Waits for bytes: {error, how many}.
+  ReadSome read_some(std::span<char> into) {
+    if (tls_ == nullptr) return {socket_, into};
+    return {socket_, read_tls(into)};
   }
 
   // Sends without waiting; 0 and would_block when the socket must be waited for first, by wait_to_send().
   std::size_t send_some(Outgoing& out, error_code& error) noexcept {
     return tls_ == nullptr ? out.send_some(socket_.native_handle(), error) : send_tls(out, error);
   }
-  Task<std::tuple<error_code>> wait_to_send() {
-    return socket_.async_wait(sends_after_reading_ ? Socket::wait_read : Socket::wait_write, kAwait);
+  net::WaitUntil wait_to_send() noexcept {
+    if (!sends_after_reading_) return socket_.wait_until(net::Watch::kWrite);
+    return socket_.wait_until(net::Watch::kRead, tls_->has_emptied_socket());
   }
   // Until the peer resets the connection or somebody cancels; what it sends is left where it is.
-  Task<std::tuple<error_code>> wait_for_error() { return socket_.async_wait(Socket::wait_error, kAwait); }
+  net::WaitUntil wait_for_error() noexcept { return socket_.wait_until(net::Watch::kBroken); }
 
   // No more bytes from here; what the peer still sends can be read. Without it a TLS peer sees that it was cut.
   void shutdown_send() noexcept {
-    error_code ignored;
     if (tls_ != nullptr) tls_->close_notify();
-    socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+    (void)::shutdown(socket_.native_handle(), SHUT_WR);
   }
   // The close drops what is queued, and the peer sees a reset.
   void reset_at_close() noexcept;
   void cancel() noexcept {
-    error_code ignored;
     cancelled_ = true;
-    socket_.cancel(ignored);
+    socket_.cancel();
   }
 
  private:
-  Task<std::tuple<error_code, std::size_t>> read_tls(std::span<char> into);
+  Task<ReadResult> read_tls(std::span<char> into);
   std::size_t send_tls(Outgoing& out, error_code& error) noexcept;
 
   Socket socket_;

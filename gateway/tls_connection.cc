@@ -5,11 +5,17 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include <cerrno>
 #include <utility>
 
 namespace tollgate::gateway {
 namespace {
 constexpr std::uint64_t kBytesWithoutDataMax = 64 * 1024;
+
+void begin_step() noexcept {
+  ERR_clear_error();
+  errno = 0;
+}
 }  // namespace
 
 void TlsFree::operator()(SSL* ssl) const noexcept { SSL_free(ssl); }
@@ -23,14 +29,14 @@ TlsConnection::~TlsConnection() {
   if (!broken_) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 }
 
-// The error queue is the thread's: what another connection left there must not be taken for this one's.
+// The error queue and errno are the thread's: what another connection left there must not be taken for this one's.
 TlsStep TlsConnection::handshake() noexcept {
-  ERR_clear_error();
+  begin_step();
   return unless_too_much(step_of(SSL_do_handshake(ssl_.get())));
 }
 
 TlsStep TlsConnection::read(std::span<char> into, std::size_t& got) noexcept {
-  ERR_clear_error();
+  begin_step();
   got = 0;
   const TlsStep step = step_of(SSL_read_ex(ssl_.get(), into.data(), into.size(), &got));
   if (step == TlsStep::done) heard_at_data_ = bytes_heard();
@@ -48,20 +54,20 @@ TlsStep TlsConnection::unless_too_much(TlsStep step) noexcept {
 }
 
 TlsStep TlsConnection::write(std::string_view bytes, std::size_t& sent) noexcept {
-  ERR_clear_error();
+  begin_step();
   sent = 0;
   return step_of(SSL_write_ex(ssl_.get(), bytes.data(), bytes.size(), &sent));
 }
 
 void TlsConnection::close_notify() noexcept {
   if (broken_ || SSL_in_init(ssl_.get()) != 0) return;
-  ERR_clear_error();
+  begin_step();
   SSL_shutdown(ssl_.get());
 }
 
 // Upstreams' contexts read past tickets by themselves, so that "wants to read" is said of an empty socket only.
 bool TlsConnection::is_open_and_silent() noexcept {
-  ERR_clear_error();
+  begin_step();
   char byte = 0;
   std::size_t got = 0;
   return step_of(SSL_peek_ex(ssl_.get(), &byte, 1, &got)) == TlsStep::wants_read;
@@ -85,7 +91,9 @@ std::string TlsConnection::failure() const {
   return reason != nullptr ? reason : "an unknown error";
 }
 
+// OpenSSL's BIO of a socket sets errno to 0 before each read of it.
 TlsStep TlsConnection::step_of(int result) noexcept {
+  emptied_ = errno == EAGAIN || errno == EWOULDBLOCK;
   if (result == 1) return TlsStep::done;
   switch (SSL_get_error(ssl_.get(), result)) {
     case SSL_ERROR_WANT_READ: return TlsStep::wants_read;

@@ -48,6 +48,9 @@ class TlsConnection {
   [[nodiscard]] bool is_open_and_silent() noexcept;
   [[nodiscard]] TlsSession session() const noexcept;  // nullptr: there is none to resume
   [[nodiscard]] bool is_resumed() const noexcept;
+  // The last step that wants to read found the socket empty, and did not only give up its turn after a record without
+  // data.
+  [[nodiscard]] bool has_emptied_socket() const noexcept { return emptied_; }
   // Of the socket, since the connection began: grows while a record comes in that is not whole yet.
   [[nodiscard]] std::uint64_t bytes_heard() const noexcept;
   [[nodiscard]] std::string failure() const;  // of the last step that failed, in OpenSSL's words
@@ -60,6 +63,7 @@ class TlsConnection {
   std::unique_ptr<SSL, TlsFree> ssl_;
   unsigned long error_ = 0;
   std::uint64_t heard_at_data_ = 0;  // bytes_heard() when data came last
+  bool emptied_ = false;
   bool broken_ = false;
 };
 

@@ -63,15 +63,23 @@ WorkerService::~WorkerService() {
     cells.upstream_connections[1].add(-static_cast<std::int64_t>(connections.size()));
 }
 
+// A connection that the upstream has closed would cost a POST its answer, and bytes that nobody asked for would become
+// the answer to somebody else's call. The loop sees both by itself, each time that it asks what is ready; only where
+// all idle connections came back since then, a system call has to.
 std::unique_ptr<UpstreamConnection> WorkerService::take_idle(std::size_t upstream) {
   auto& connections = idle[upstream];
   while (!connections.empty()) {
-    auto connection = std::move(connections.back());
-    connections.pop_back();
+    const std::uint64_t now = connections.back()->stream.socket().loop().turns();
+    const auto seen = std::find_if(connections.rbegin(), connections.rend(),
+                                   [&](const auto& each) { return each->idle_since_turn != now; });
+    const auto taken = seen != connections.rend() ? std::prev(seen.base()) : std::prev(connections.end());
+    auto connection = std::move(*taken);
+    connections.erase(taken);
     cells.upstream_connections[1].add(-1);
-    // One system call for each reuse, and worth it: a connection that the upstream has closed would cost a POST its
-    // answer, and bytes that nobody asked for would become the answer to somebody else's call.
-    if (connection->stream.is_open_and_silent()) return connection;
+    Stream& stream = connection->stream;
+    const bool usable =
+        connection->idle_since_turn != now ? stream.is_open_and_silent() : stream.look_if_open_and_silent();
+    if (usable) return connection;
   }
   return nullptr;
 }
@@ -81,6 +89,7 @@ void WorkerService::give_idle(std::unique_ptr<UpstreamConnection> connection, st
   auto& connections = idle[connection->index];
   if (connections.size() >= idle_max) return;
   connection->idle_since_ns = now_ns;
+  connection->idle_since_turn = connection->stream.socket().loop().turns();
   connection->reused = true;
   connections.push_back(std::move(connection));
   cells.upstream_connections[1].add(1);

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "gateway/config.h"
-#include "gateway/net.h"
 #include "gateway/service_definition.h"
 #include "gateway/stream.h"
 #include "gateway/upstream_tls.h"
@@ -56,12 +55,12 @@ void upstream_failed(Upstream& upstream, const UpstreamsConfig& config, std::int
 void upstream_succeeded(Upstream& upstream) noexcept;
 
 struct UpstreamConnection {
-  explicit UpstreamConnection(const Executor& executor) : stream(Socket(executor)) {}
   Stream stream;
   Upstream* upstream = nullptr;
   std::size_t index = 0;  // of the upstream in its service
   std::int64_t idle_since_ns = 0;
-  bool reused = false;  // has carried a call before
+  std::uint64_t idle_since_turn = 0;  // of the loop
+  bool reused = false;                // has carried a call before
 };
 
 // One worker's side of a service. Counted by its calls, on that worker's thread only.
@@ -70,7 +69,8 @@ struct WorkerService : boost::intrusive_ref_counter<WorkerService, boost::thread
       : config(std::move(from)), cells(counted), idle(config->upstreams.size()), sessions(config->upstreams.size()) {}
   ~WorkerService();
 
-  // The most recently used idle connection that is still open, or nullptr.
+  // The most recently used idle connection that is open and silent, or nullptr. If there is one that the loop has
+  // looked at since its last answer, one of those.
   std::unique_ptr<UpstreamConnection> take_idle(std::size_t upstream);
   // Keeps the connection for the next call, unless enough are kept.
   void give_idle(std::unique_ptr<UpstreamConnection> connection, std::size_t idle_max, std::int64_t now_ns);

@@ -3,8 +3,6 @@
 #include <netinet/tcp.h>
 #include <spdlog/spdlog.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/post.hpp>
 #include <exception>
 #include <utility>
 
@@ -14,17 +12,15 @@
 
 namespace tollgate::gateway {
 namespace {
-using ReusePort = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
 // The most that the kernel keeps unsent of an answer. Without it a slow reader's buffer grows to megabytes, and shows
 // room again only after a third of them: a client that takes bytes all the time would look as if it took none.
-using UnsentMax = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_NOTSENT_LOWAT>;
 constexpr int kUnsentMax = 256 * 1024;
 
 constexpr int kBacklog = 4096;
 constexpr std::uint64_t kSweepEveryTicks = 20;  // idle upstream connections: once a second
 constexpr std::int64_t kTroubleLinesPerS = 10;
 constexpr std::int64_t kPauseNs = 4 * DeadlineWheel::kTickNs;
-constexpr auto kAcceptPause = std::chrono::milliseconds(50);
+constexpr std::int64_t kAcceptPauseNs = 50'000'000;
 
 void log_end(const std::exception_ptr& failure, std::string_view what) {
   if (!failure) return;
@@ -54,34 +50,22 @@ Worker::Worker(std::size_t index, Plane& plane, std::shared_ptr<const Config> co
 
 Worker::~Worker() { join(); }
 
-error_code Worker::listen(Transport transport, const asio::ip::tcp::endpoint& endpoint, int bound) {
-  Acceptor& acceptor = acceptors_[static_cast<std::size_t>(transport)];
-  error_code error;
-  if (bound >= 0) {
-    acceptor.assign(endpoint.protocol(), bound, error);
-  } else {
-    acceptor.open(endpoint.protocol(), error);
-    if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
-    if (!error) acceptor.set_option(ReusePort(true), error);
-    if (!error) acceptor.bind(endpoint, error);
-  }
-  if (!error) acceptor.listen(kBacklog, error);
-  return error;
+error_code Worker::listen(Transport transport, const Endpoint& endpoint, int bound) {
+  return listeners_[static_cast<std::size_t>(transport)].listen(loop_, endpoint, kBacklog, bound);
 }
 
 std::uint16_t Worker::port(Transport transport) const {
-  error_code ignored;
-  return acceptors_[static_cast<std::size_t>(transport)].local_endpoint(ignored).port();
+  return listeners_[static_cast<std::size_t>(transport)].local_endpoint().port();
 }
 
 void Worker::start() {
-  for (const Transport transport : {Transport::plain, Transport::tls}) {
-    if (!acceptors_[static_cast<std::size_t>(transport)].is_open()) continue;
-    asio::co_spawn(loop_, accept_loop(transport),
-                   [](const std::exception_ptr& failure) { log_end(failure, "the accept loop"); });
-  }
-  asio::co_spawn(loop_, tick_loop(), [](const std::exception_ptr& failure) { log_end(failure, "the tick loop"); });
   thread_ = std::thread([this] {
+    for (const Transport transport : {Transport::plain, Transport::tls}) {
+      if (!listeners_[static_cast<std::size_t>(transport)].is_open()) continue;
+      loop_.spawn(accept_loop(transport),
+                  [](const std::exception_ptr& failure) { log_end(failure, "the accept loop"); });
+    }
+    loop_.spawn(tick_loop(), [](const std::exception_ptr& failure) { log_end(failure, "the tick loop"); });
     loop_.run();
     plane_.quiescence.leave(index_);
   });
@@ -91,7 +75,7 @@ void Worker::join() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Worker::post(std::function<void()> work) { asio::post(loop_, std::move(work)); }
+void Worker::post(std::function<void()> work) { loop_.post(std::move(work)); }
 
 void Worker::put_service(const std::shared_ptr<const ServiceConfig>& service) {
   WorkerServicePtr runtime(new WorkerService(service, plane_.metrics.cells(index_, service->id)));
@@ -103,11 +87,9 @@ void Worker::remove_service(const std::string& service) { routes_.remove(service
 std::uint64_t Worker::log_id(std::uint64_t number) const noexcept { return gateway::log_id(log_id_start_, number); }
 
 Task<void> Worker::accept_loop(Transport transport) {
-  Acceptor& acceptor = acceptors_[static_cast<std::size_t>(transport)];
+  net::Listener& listener = listeners_[static_cast<std::size_t>(transport)];
   while (!draining_) {
-    Socket client(loop_.get_executor());
-    asio::ip::tcp::endpoint from;
-    const auto [error] = co_await acceptor.async_accept(client, from, kAwait);
+    auto [error, client, from] = co_await listener.accept();
     if (error == asio::error::operation_aborted || error == asio::error::bad_descriptor) break;
     if (error) {
       bool has_room = error == asio::error::no_descriptors && close_idle_upstreams() > 0;
@@ -115,20 +97,17 @@ Task<void> Worker::accept_loop(Transport transport) {
       if (has_room) continue;
       // Out of descriptors or memory: waiting lets others finish; spinning would not.
       cells_.connections_refused.add(1);
-      Timer pause(loop_.get_executor(), kAcceptPause);
-      co_await pause.async_wait(kAwait);
+      co_await loop_.until(steady_ns() + kAcceptPauseNs);
       continue;
     }
     auto place = co_await place_for(from.address());
     if (!place) continue;
-    error_code ignored;
-    client.set_option(asio::ip::tcp::no_delay(true), ignored);
-    client.set_option(UnsentMax(kUnsentMax), ignored);
-    client.native_non_blocking(true, ignored);
-    asio::co_spawn(loop_, run_session(std::move(client), from.address(), transport, std::move(*place)),
-                   [this](const std::exception_ptr& failure) {
-                     if (failure && may_log_trouble()) log_end(failure, "a session");
-                   });
+    client.set_option(IPPROTO_TCP, TCP_NODELAY, 1);
+    client.set_option(IPPROTO_TCP, TCP_NOTSENT_LOWAT, kUnsentMax);
+    loop_.spawn(run_session(std::move(client), from.address(), transport, std::move(*place)),
+                [this](const std::exception_ptr& failure) {
+                  if (failure && may_log_trouble()) log_end(failure, "a session");
+                });
   }
 }
 
@@ -177,20 +156,19 @@ Task<bool> Worker::close_longest_idle() {
   longest.turn_hook.unlink();  // the next one to go is another
   cells_.connections_evicted.add(1);
   // Its end is queued before us: when we are back, its place and its descriptor are free.
-  co_await asio::post(loop_.get_executor(), kAwait);
+  co_await loop_.yield();
   co_return true;
 }
 
 Task<void> Worker::tick_loop() {
   while (!draining_ || !sessions_.empty()) {
     const std::int64_t due = steady_ns() + DeadlineWheel::kTickNs;
-    ticker_.expires_after(std::chrono::nanoseconds(DeadlineWheel::kTickNs));
-    co_await ticker_.async_wait(kAwait);
+    co_await loop_.until(due);
     tick();
     note_lag(coarse_now_ns_ - due);
   }
   routes_ = {};
-  work_.reset();
+  loop_.stop();
 }
 
 void Worker::tick() {
@@ -205,7 +183,7 @@ void Worker::tick() {
   // first.
   deadlines_put_off_ = coarse_now_ns_ - before_ns > kPauseNs && !deadlines_put_off_;
   if (!deadlines_put_off_) wheel_.advance(coarse_now_ns_);
-  poll_waiting_clients();
+  look_for_clients_that_left();
   if (++ticks_ % kSweepEveryTicks == 0) {
     const std::int64_t idle_ns = config_->upstreams.idle_ms * 1'000'000;
     routes_.for_each([&](WorkerService& service) { service.sweep(coarse_now_ns_, idle_ns); });
@@ -250,27 +228,18 @@ void Worker::tell_tls_failure(std::string_view service, std::string_view upstrea
   if (may_log_trouble()) spdlog::warn("TLS with {} of service {} failed: {}", upstream, service, why);
 }
 
-// While a call waits for its upstream nobody reads from the client. Clients that have left are found here, all with
-// one system call a tick, and only for calls that outlive a tick: a short call pays nothing for it.
-void Worker::poll_waiting_clients() {
-  waiting_.clear();
-  polled_.clear();
+// While a call waits for its upstream nobody reads from the client. Clients that have left are found here, and only for
+// calls that outlive a tick: a short call pays nothing for it.
+void Worker::look_for_clients_that_left() {
   const std::int64_t before = coarse_now_ns_ - DeadlineWheel::kTickNs;
   for (SessionLink& session : busy_sessions_) {
-    if (!session.waits_for_upstream_since(before)) continue;
-    waiting_.push_back(&session);
-    polled_.push_back({session.client_socket(), POLLRDHUP, 0});
-  }
-  if (polled_.empty() || ::poll(polled_.data(), polled_.size(), 0) <= 0) return;
-  for (std::size_t i = 0; i < polled_.size(); ++i) {
-    if ((polled_[i].revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) waiting_[i]->client_gone();
+    if (session.waits_for_upstream_since(before) && session.client_has_left()) session.client_gone();
   }
 }
 
 void Worker::begin_drain() {
   draining_ = true;
-  error_code ignored;
-  for (Acceptor& acceptor : acceptors_) acceptor.close(ignored);
+  for (net::Listener& listener : listeners_) listener.close();
   for (SessionLink& session : idle_sessions_) session.close_idle();
 }
 

@@ -2,11 +2,8 @@
 // is shared but what `Plane` names; other threads speak to a worker only through post().
 #pragma once
 
-#include <poll.h>
-
 #include <array>
 #include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
 #include <boost/intrusive/list.hpp>
 #include <cstdint>
 #include <functional>
@@ -28,9 +25,9 @@
 #include "gateway/http_date.h"
 #include "gateway/key_failures.h"
 #include "gateway/line_budget.h"
-#include "gateway/net.h"
 #include "gateway/overload.h"
 #include "gateway/routes.h"
+#include "gateway/stream.h"
 #include "gateway/tls_contexts.h"
 #include "limiter/directory.h"
 #include "limiter/quiescence.h"
@@ -38,6 +35,9 @@
 #include "meter/journal_keeper.h"
 #include "meter/metrics.h"
 #include "meter/recorder.h"
+#include "net/loop.h"
+#include "net/resolver.h"
+#include "net/socket.h"
 
 namespace tollgate::gateway {
 
@@ -48,7 +48,7 @@ class SessionLink
   virtual ~SessionLink() = default;
   // A call older than that instant is waiting for its upstream, so nobody is reading from the client.
   [[nodiscard]] virtual bool waits_for_upstream_since(std::int64_t before_ns) const noexcept = 0;
-  [[nodiscard]] virtual int client_socket() noexcept = 0;
+  [[nodiscard]] virtual bool client_has_left() noexcept = 0;  // as of the loop's last look
   virtual void client_gone() noexcept = 0;
   virtual void close_idle() noexcept = 0;  // for those that are idle
   virtual void abandon() noexcept = 0;
@@ -85,7 +85,7 @@ class Worker {
 
   // Binds a listener of its own (SO_REUSEPORT spreads connections over the workers), unless `bound` is the descriptor
   // of a socket that is bound there already. Before start().
-  error_code listen(Transport transport, const asio::ip::tcp::endpoint& endpoint, int bound = -1);
+  error_code listen(Transport transport, const Endpoint& endpoint, int bound = -1);
   [[nodiscard]] std::uint16_t port(Transport transport) const;
   void start();
   void join();
@@ -116,7 +116,8 @@ class Worker {
   [[nodiscard]] DeadlineWheel& wheel() noexcept { return wheel_; }
   [[nodiscard]] BlockPool& small_blocks() noexcept { return small_blocks_; }
   [[nodiscard]] BlockPool& large_blocks() noexcept { return large_blocks_; }
-  [[nodiscard]] asio::io_context& loop() noexcept { return loop_; }
+  [[nodiscard]] net::Loop& loop() noexcept { return loop_; }
+  [[nodiscard]] net::Resolver& resolver() noexcept { return resolver_; }
   [[nodiscard]] bool draining() const noexcept { return draining_; }
   [[nodiscard]] const Overload& overload() const noexcept { return overload_; }
   [[nodiscard]] BufferBudget& buffer_budget() noexcept { return buffer_budget_; }
@@ -157,7 +158,7 @@ class Worker {
   void note_lag(std::int64_t lag_ns);
   void look_at_buffers();
   void tell_lines_left_out();
-  void poll_waiting_clients();
+  void look_for_clients_that_left();
 
   const std::size_t index_;
   Plane& plane_;
@@ -183,19 +184,15 @@ class Worker {
   TurnList idle_sessions_;  // the longest idle first
   TurnList busy_sessions_;
   std::uint64_t ticks_ = 0;
-  bool deadlines_put_off_ = false;     // to the next tick
-  std::vector<SessionLink*> waiting_;  // scratch of poll_waiting_clients()
-  std::vector<pollfd> polled_;
+  bool deadlines_put_off_ = false;  // to the next tick
   std::uint64_t request_number_ = 0;
   std::string request_prefix_;
   const std::uint64_t log_id_start_;
   bool draining_ = false;
   // Below what sessions point to: the loop destroys those that are left.
-  // Its sockets and timers are used by its own thread only, so they need no locks; post() has one.
-  asio::io_context loop_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
-  asio::executor_work_guard<Executor> work_{loop_.get_executor()};
-  std::array<Acceptor, 2> acceptors_{Acceptor(loop_.get_executor()), Acceptor(loop_.get_executor())};  // by transport
-  Timer ticker_{loop_.get_executor()};
+  net::Loop loop_;
+  net::Resolver resolver_;
+  std::array<net::Listener, 2> listeners_;  // by transport
   Routes routes_;
   std::thread thread_;
 };

@@ -3,8 +3,6 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
-#include <boost/asio/read.hpp>
-
 namespace tollgate::gateway {
 namespace {
 
@@ -135,9 +133,10 @@ TEST(ServiceConfig, KnowsItsUpstreamsByHostAndPort) {
 class IdleConnectionsTest : public testing::Test {
  protected:
   std::unique_ptr<UpstreamConnection> connect() {
-    auto connection = std::make_unique<UpstreamConnection>(context_.get_executor());
-    connection->stream.socket().connect(acceptor_.local_endpoint());
+    auto connection = std::make_unique<UpstreamConnection>();
+    loop_.spawn(open(connection->stream.socket()), [](const std::exception_ptr&) {});
     peers_.push_back(acceptor_.accept());
+    while (!connection->stream.socket().is_open() || opened_ < peers_.size()) loop_.turn(true);
     return connection;
   }
   [[nodiscard]] std::int64_t gauge() const { return cells_.upstream_connections[1].load(); }
@@ -147,9 +146,17 @@ class IdleConnectionsTest : public testing::Test {
     ASSERT_EQ(::poll(&wait, 1, 10'000), 1);
   }
 
+  Task<void> open(Socket& socket) {
+    const error_code error = co_await socket.connect(loop_, acceptor_.local_endpoint());
+    EXPECT_FALSE(error) << error.message();
+    ++opened_;
+  }
+
   asio::io_context context_{1};
-  Acceptor acceptor_{context_, asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), 0)};
-  std::vector<Socket> peers_;
+  asio::ip::tcp::acceptor acceptor_{context_, Endpoint(asio::ip::address_v4::loopback(), 0)};
+  std::vector<asio::ip::tcp::socket> peers_;
+  std::size_t opened_ = 0;
+  net::Loop loop_;
   limiter::Service limits_;
   meter::ServiceCells cells_;
   WorkerServicePtr service_{
@@ -192,6 +199,39 @@ TEST_F(IdleConnectionsTest, ThatTheUpstreamHasClosedOrSpokenOnAreNotUsed) {
   EXPECT_EQ(gauge(), 0);
 }
 
+TEST_F(IdleConnectionsTest, ThatTheLoopHasSeenClosedOrSpokenOnAreNotUsed) {
+  auto closed = connect();
+  auto spoken = connect();
+  auto* const closed_raw = closed.get();
+  auto* const spoken_raw = spoken.get();
+  service_->give_idle(std::move(closed), 8, kNow);
+  service_->give_idle(std::move(spoken), 8, kNow);
+  peers_[0].close();
+  peers_[1].send(asio::buffer("HTTP/1.1 408 \r\n\r\n", 17));
+  wait_readable(*closed_raw);
+  wait_readable(*spoken_raw);
+  loop_.turn(false);
+  EXPECT_EQ(service_->take_idle(0), nullptr);
+  EXPECT_EQ(gauge(), 0);
+}
+
+// It may have been spoken on since then, and the loop cannot know yet.
+TEST_F(IdleConnectionsTest, ThatCameBackSinceTheLoopLookedAreUsedLast) {
+  auto first = connect();
+  auto second = connect();
+  auto third = connect();
+  auto* const first_raw = first.get();
+  auto* const second_raw = second.get();
+  auto* const third_raw = third.get();
+  service_->give_idle(std::move(first), 8, kNow);
+  service_->give_idle(std::move(second), 8, kNow);
+  loop_.turn(false);
+  service_->give_idle(std::move(third), 8, kNow);
+  EXPECT_EQ(service_->take_idle(0).get(), second_raw);
+  EXPECT_EQ(service_->take_idle(0).get(), first_raw);
+  EXPECT_EQ(service_->take_idle(0).get(), third_raw);
+}
+
 TEST_F(IdleConnectionsTest, AreSweptWhenTooOldOrClosed) {
   auto old = connect();
   auto closed = connect();
@@ -199,6 +239,7 @@ TEST_F(IdleConnectionsTest, AreSweptWhenTooOldOrClosed) {
   auto* const fresh_raw = fresh.get();
   peers_[1].close();
   wait_readable(*closed);
+  loop_.turn(false);
   service_->give_idle(std::move(old), 8, kNow - 10 * kSecond);
   service_->give_idle(std::move(closed), 8, kNow);
   service_->give_idle(std::move(fresh), 8, kNow - 5 * kSecond);
