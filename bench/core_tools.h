@@ -1,4 +1,4 @@
-// What the benchmarks that fill a store through the core's own calls share. Each is a program of one file.
+// What the benchmarks that fill a store through the core's own calls share.
 #pragma once
 
 #include <charconv>

@@ -1,5 +1,5 @@
 // The running process as one object: its parts by value in the order in which they depend on each other.
-// app.cc starts and stops it; nobody else sees it.
+// app.cc starts and stops it; nobody else sees it but the benchmark of its scrape.
 #pragma once
 
 #include <atomic>

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cstdint>
 
 #include "base/amount.h"
@@ -23,48 +22,47 @@ class Tally {
  public:
   // One writer, the worker that owns the slot. `salt`: the slot's own check.
   void add(std::uint32_t calls, std::int64_t amount, std::uint32_t salt) noexcept {
-    Value value = load();
-    value.amount += amount;
-    value.calls += calls;
-    store(value, salt);
+    // Half by half, since both are computed with: nobody else writes, so the owner cannot see a torn one.
+    store({words_[0] + amount, static_cast<std::uint32_t>(words_[1]) + calls}, salt);
   }
   void clear(std::uint32_t salt) noexcept { store({}, salt); }  // only while nobody owns the slot
 
   // Any thread.
-  [[nodiscard]] std::int64_t calls() const noexcept { return load().calls; }
-  [[nodiscard]] std::int64_t amount() const noexcept { return load().amount; }
+  [[nodiscard]] std::int64_t calls() const noexcept { return static_cast<std::uint32_t>(load()[1]); }
+  [[nodiscard]] std::int64_t amount() const noexcept { return load()[0]; }
 
   // Only while nobody writes.
   [[nodiscard]] bool is_whole(std::uint32_t salt) const noexcept {
-    const Value value = load();
-    return value.check == check_of(value, salt);
+    const Words words = load();
+    return words[1] == with_check({words[0], static_cast<std::uint32_t>(words[1])}, salt);
   }
 
  private:
   struct Value {
     std::int64_t amount = 0;
     std::uint32_t calls = 0;  // of one worker in one hour
-    std::uint32_t check = 0;
   };
-  using Words = long long __attribute__((vector_size(16)));
-  static_assert(sizeof(Words) == sizeof(Value));
+  using Words = long long __attribute__((vector_size(16)));  // the amount; the calls below their check
 
-  // The upper half of a product with an odd number changes with every bit of either factor's sum.
-  static std::uint32_t check_of(const Value& value, std::uint32_t salt) noexcept {
+  // The second word. Its upper half is that of a product with an odd number, which changes with every bit of either
+  // factor's sum.
+  static long long with_check(Value value, std::uint32_t salt) noexcept {
     const std::uint64_t mixed = static_cast<std::uint64_t>(value.amount) * 0x9e3779b97f4a7c15U +
-                                std::uint64_t{value.calls} * 0xd6e8feb86659fd93U + 0xa0761d6478bd642fU;
-    return static_cast<std::uint32_t>(mixed >> 32) ^ salt;
+                                (std::uint64_t{value.calls} * 0xd6e8feb86659fd93U + 0xa0761d6478bd642fU);
+    const std::uint64_t rest = (std::uint64_t{salt} << 32) | value.calls;
+    return static_cast<long long>((mixed & 0xffffffff00000000U) ^ rest);
   }
 
-  // By hand, since neither a plain copy nor std::atomic promises that it is one instruction.
-  [[nodiscard]] Value load() const noexcept {
+  // By hand, since neither a plain copy nor std::atomic promises that it is one instruction. The halves are put
+  // together in a register: 16 bytes that were just written as two words can be read back only when both have left the
+  // store buffer, and that wait would be more than half of what an add costs.
+  [[nodiscard]] Words load() const noexcept {
     Words words;
     asm volatile("movdqa %1, %0" : "=x"(words) : "m"(words_));
-    return std::bit_cast<Value>(words);
+    return words;
   }
   void store(Value value, std::uint32_t salt) noexcept {
-    value.check = check_of(value, salt);
-    const auto words = std::bit_cast<Words>(value);
+    const Words words = {value.amount, with_check(value, salt)};
     asm volatile("movdqa %1, %0" : "=m"(words_) : "x"(words));
   }
 

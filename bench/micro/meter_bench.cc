@@ -1,11 +1,9 @@
 // What counting one call costs on the data path, and what a round of the collector costs beside it.
 #include <benchmark/benchmark.h>
-#include <stdlib.h>
 
-#include <filesystem>
 #include <memory>
-#include <string>
 
+#include "bench/micro/temp_folder.h"
 #include "meter/collector.h"
 #include "meter/metrics.h"
 #include "meter/recorder.h"
@@ -17,19 +15,11 @@ constexpr Hour kHour{450'000};
 
 struct Fixture {
   explicit Fixture(std::uint32_t slots) {
-    std::string pattern = (std::filesystem::temp_directory_path() / "meter-bench-XXXXXX").string();
-    folder = ::mkdtemp(pattern.data());
-    journal = std::move(*Journal::open({folder / "usage.journal", "gw-1", 0, slots, slots}));
+    journal = std::move(*Journal::open({folder.path() / "usage.journal", "gw-1", 0, slots, slots}));
     TOLLGATE_CHECK(journal->begin_epoch(1, 7));
   }
-  ~Fixture() {
-    journal.reset();
-    std::filesystem::remove_all(folder);
-  }
-  Fixture(const Fixture&) = delete;
-  Fixture& operator=(const Fixture&) = delete;
 
-  std::filesystem::path folder;
+  TempFolder folder;
   std::unique_ptr<Journal> journal;
 };
 
@@ -44,6 +34,23 @@ void Meter_CountACall(benchmark::State& state) {
   }
 }
 BENCHMARK(Meter_CountACall);
+
+// One count of a call and its points alone, in `range` slots in turn. In one slot each add waits until the one before
+// can be read back, so that is a latency; in several they overlap, as they do between the calls of many subscriptions.
+void Meter_AddToATally(benchmark::State& state) {
+  Fixture fixture(64);
+  Recorder recorder(*fixture.journal);
+  const auto count = static_cast<std::uint32_t>(state.range(0));  // a power of two
+  Slot* slots = recorder.slot(0, kHour);
+  for (std::uint32_t i = 1; i < count; ++i) TOLLGATE_CHECK(recorder.slot(i, kHour) == slots + i);
+  std::uint32_t i = 0;
+  for (auto _ : state) {
+    Recorder::forwarded(slots[i], Points(4));
+    i = (i + 1) & (count - 1);
+    benchmark::ClobberMemory();
+  }
+}
+BENCHMARK(Meter_AddToATally)->Arg(1)->Arg(16);
 
 void Meter_AddToACell(benchmark::State& state) {
   Cell cell;
