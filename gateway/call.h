@@ -54,6 +54,7 @@ struct Call {
   HeldBytes copied;                          // by these two
   bool cut = false;                          // by the gateway itself, which ends
   int status = 0;                            // sent to the client
+  std::array<char, 20> size_line{};          // of the first chunk on its way to the upstream
   std::bitset<64> tried;                     // upstreams
   std::size_t upstream_index = kNoUpstream;  // the last one tried
   bool has_rate_limit = false;

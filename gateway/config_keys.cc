@@ -148,7 +148,7 @@ const std::vector<ConfigKey> kKeys = {
     {"journal.sync_interval_ms", whole<&C::journal, &J::sync_interval_ms>(1, 60'000),
      "Between syncs to the disk: the most that a power cut can take. A crash of the process takes nothing."},
     {"journal.collect_interval_ms", whole<&C::journal, &J::collect_interval_ms>(1, 60'000),
-     "Between reports of usage to the billing core."},
+     "Between reports of usage to the billing core; where a report takes long, nine times that, up to 5 s."},
     {"journal.unsynced_ms_max", whole<&C::journal, &J::unsynced_ms_max>(1'000, 3'600'000),
      "A sync that takes longer counts as failed: free and prepaid calls are refused until the disk answers."},
     {"journal.unsynced_points_max", whole<&C::journal, &J::unsynced_points_max>(0, 1'000'000'000'000),

@@ -18,6 +18,19 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
   out.append(name).append(": ").append(value).append("\r\n");
 }
 
+// As it came, if it came as we would write it: most do. Its text stands in a head, which goes on behind it.
+void append_field(std::string& out, const Field& field) {
+  const char* const name_end = field.name.data() + field.name.size();
+  const char* const value_end = field.value.data() + field.value.size();
+  const bool as_it_came = name_end[0] == ':' && name_end[1] == ' ' && name_end + 2 == field.value.data() &&
+                          value_end[0] == '\r' && value_end[1] == '\n';
+  if (as_it_came) {
+    out.append(field.name.data(), value_end + 2);
+  } else {
+    append_field(out, field.name, field.value);
+  }
+}
+
 // Calls `visit` with each parameter of a query ("a=b").
 template <class Visit>
 void for_each_parameter(std::string_view query, Visit visit) {
@@ -101,7 +114,7 @@ void write_request_head(std::string& out, const RequestHead& request, const Forw
   for (const Field& field : request.fields) {
     if (!is_passed_to_upstream(field)) continue;
     if (has_connection && named_by_connection(request.fields, field.name)) continue;
-    append_field(out, field.name, field.value);
+    append_field(out, field);
   }
   append_field(out, "X-Account", call.account);
   append_field(out, "X-Service", call.service);
@@ -129,7 +142,7 @@ void write_response_head(std::string& out, const ResponseHead& response, const A
     if (!is_passed_to_client(field, answer)) continue;
     if (has_connection && named_by_connection(response.fields, field.name)) continue;
     has_date = has_date || field.id == FieldId::date;
-    append_field(out, field.name, field.value);
+    append_field(out, field);
   }
   append_field(out, "X-Request-Id", answer.request_id);
   out.append(kVia);

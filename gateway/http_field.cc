@@ -1,6 +1,8 @@
 #include "gateway/http_field.h"
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace tollgate::gateway {
 namespace {
@@ -26,6 +28,20 @@ bool all_of_class(std::string_view text, CharClass wanted) noexcept {
   std::uint8_t all = wanted;
   for (char c : text) all &= kClasses[static_cast<unsigned char>(c)];
   return all != 0;
+}
+
+// Eight characters at once, each in a byte of a word. No control and no DEL among them; a tab counts as one here.
+constexpr std::uint64_t in_each_byte(std::uint8_t byte) noexcept { return ~std::uint64_t{0} / 255 * byte; }
+bool plain(std::uint64_t eight) noexcept {
+  const std::uint64_t below_space = (eight - in_each_byte(0x20)) & ~eight;
+  const std::uint64_t against_del = eight ^ in_each_byte(0x7f);
+  const std::uint64_t is_del = (against_del - in_each_byte(1)) & ~against_del;
+  return ((below_space | is_del) & in_each_byte(0x80)) == 0;
+}
+std::uint64_t eight_at(const char* text) noexcept {
+  std::uint64_t eight = 0;
+  std::memcpy(&eight, text, sizeof eight);
+  return eight;
 }
 
 struct KnownField {
@@ -92,8 +108,11 @@ bool equals_ignoring_case(std::string_view a, std::string_view lower_case) noexc
 
 FieldId classify_field(std::string_view name) noexcept {
   if (name.size() > kNameMax) return FieldId::other;
+  if (name.empty()) return FieldId::other;
+  const char first = lower(name.front());
   for (std::size_t i = kFirstOfLength[name.size()]; i < kFirstOfLength[name.size() + 1]; ++i) {
     const KnownField& known = kKnownFields[i];
+    if (first != known.name.front()) continue;
     bool underscore = false;
     std::size_t at = 0;
     for (; at < name.size(); ++at) {
@@ -108,6 +127,20 @@ FieldId classify_field(std::string_view name) noexcept {
 }
 
 bool is_token(std::string_view text) noexcept { return !text.empty() && all_of_class(text, kToken); }
-bool is_field_value(std::string_view text) noexcept { return all_of_class(text, kValue); }
+
+std::size_t token_size(std::string_view text) noexcept {
+  std::size_t size = 0;
+  while (size < text.size() && (kClasses[static_cast<unsigned char>(text[size])] & kToken) != 0) ++size;
+  return size;
+}
+
+// The last eight overlap those before them.
+bool is_field_value(std::string_view text) noexcept {
+  constexpr std::size_t kStep = sizeof(std::uint64_t);
+  if (text.size() < kStep) return all_of_class(text, kValue);
+  bool all = plain(eight_at(text.data() + text.size() - kStep));
+  for (std::size_t at = 0; at + kStep < text.size(); at += kStep) all = all && plain(eight_at(text.data() + at));
+  return all || all_of_class(text, kValue);
+}
 
 }  // namespace tollgate::gateway

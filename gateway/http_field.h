@@ -1,6 +1,7 @@
 // Field names the gateway knows, and the character classes of heads. It classifies; it does not parse or decide.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -37,8 +38,9 @@ enum class FieldId : std::uint8_t {
 
 [[nodiscard]] bool equals_ignoring_case(std::string_view a, std::string_view lower_case) noexcept;
 
-[[nodiscard]] bool is_token(std::string_view text) noexcept;        // RFC 9110 5.6.2; false for ""
-[[nodiscard]] bool is_field_value(std::string_view text) noexcept;  // no controls but HTAB, no DEL
+[[nodiscard]] bool is_token(std::string_view text) noexcept;           // RFC 9110 5.6.2; false for ""
+[[nodiscard]] std::size_t token_size(std::string_view text) noexcept;  // of the token that it begins with, or 0
+[[nodiscard]] bool is_field_value(std::string_view text) noexcept;     // no controls but HTAB, no DEL
 
 // Calls `visit(token)` for each non-empty element of a comma-separated list, blanks trimmed.
 template <class Visit>

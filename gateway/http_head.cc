@@ -7,11 +7,13 @@ namespace tollgate::gateway {
 namespace {
 constexpr std::size_t kContentLengthDigitsMax = 18;  // fits int64 with room
 
-// Takes one line off the front; the scanner has made sure that all end in CRLF.
+// Takes one line off the front; the scanner has made sure that there is no LF without a CR before it, and one at the
+// end.
 std::string_view take_line(std::string_view& rest) noexcept {
-  const auto end = rest.find("\r\n");
-  const auto line = rest.substr(0, end);
-  rest.remove_prefix(end + 2);
+  const void* found = std::memchr(rest.data(), '\n', rest.size());
+  const auto lf = static_cast<std::size_t>(static_cast<const char*>(found) - rest.data());
+  const auto line = rest.substr(0, lf - 1);
+  rest.remove_prefix(lf + 1);
   return line;
 }
 
@@ -28,10 +30,10 @@ HeadFault split_fields(std::string_view rest, std::vector<Field>& fields, std::s
     const auto line = take_line(rest);
     if (line.empty()) return HeadFault::none;
     if (fields.size() == fields_max) return HeadFault::too_many_fields;
-    const auto colon = line.find(':');
-    if (colon == std::string_view::npos) return HeadFault::bad;
+    const std::size_t colon = token_size(line);
+    if (colon == 0 || colon == line.size() || line[colon] != ':') return HeadFault::bad;
     Field field{line.substr(0, colon), trim(line.substr(colon + 1)), FieldId::other};
-    if (!is_token(field.name) || !is_field_value(field.value)) return HeadFault::bad;
+    if (!is_field_value(field.value)) return HeadFault::bad;
     field.id = classify_field(field.name);
     fields.push_back(field);
   }

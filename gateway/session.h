@@ -70,10 +70,14 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   // session_forward.cc: phase 6
   Task<void> proxy(Call& call);
   Task<bool> connect(Call& call, bool fresh);
+  std::size_t choose_connection(Call& call, bool fresh);
+  void count_on_upstream(Call& call) noexcept;
+  Task<bool> connect_anew(Call& call, std::size_t index, bool fresh);
   Task<error_code> open_connection(WorkerService& service, UpstreamConnection& connection);
   Task<error_code> secure(WorkerService& service, UpstreamConnection& connection);
   Task<void> exchange(Call& call);
   Task<void> send_request(Call& call);
+  Task<void> send_rest_of_request(Call& call, Outgoing out);
   [[nodiscard]] bool may_be_sent_twice(const Call& call) const noexcept;
   void keep_for_retry(Call& call);
   static void keep_for_retry(Call& call, std::string_view piece);
@@ -93,7 +97,9 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
 
   // Sends all of it; waits only for what the socket did not take at once.
   Task<error_code> send_to_client(Outgoing& out);
+  Task<error_code> send_rest_to_client(Outgoing& out);
   Task<error_code> send_to_upstream(Outgoing& out);
+  Task<error_code> send_rest_to_upstream(Outgoing& out);
 
   // One read of a request's body into in_, within body_ms and the least pace.
   Task<error_code> read_body_bytes();

@@ -113,6 +113,14 @@ Task<bool> Session::hold_back() {
 // What upload() has to say goes first, whoever gets to write: two writers must not share the middle of a piece.
 Task<error_code> Session::send_to_client(Outgoing& out) {
   error_code error;
+  if (!interim_.empty()) return send_rest_to_client(out);
+  if (!out.empty()) client_.send_some(out, error);
+  if (out.empty() || (error && !would_block(error))) return error;
+  return send_rest_to_client(out);
+}
+
+Task<error_code> Session::send_rest_to_client(Outgoing& out) {
+  error_code error;
   while (!interim_.empty() || !out.empty()) {
     client_.send_some(interim_.empty() ? out : interim_, error);
     if (!error) continue;
@@ -145,6 +153,13 @@ Task<error_code> Session::wait_for_taker() {
 }
 
 Task<error_code> Session::send_to_upstream(Outgoing& out) {
+  error_code error;
+  upstream_->stream.send_some(out, error);
+  if (out.empty() || (error && !would_block(error))) return error;
+  return send_rest_to_upstream(out);
+}
+
+Task<error_code> Session::send_rest_to_upstream(Outgoing& out) {
   error_code error;
   while (!out.empty()) {
     upstream_->stream.send_some(out, error);

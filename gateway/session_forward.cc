@@ -74,33 +74,48 @@ bool Session::rewind(Call& call) {
 
 // Takes an idle connection or opens one, upstream after upstream until one is reached. A failure leaves the fault.
 Task<bool> Session::connect(Call& call, bool fresh) {
+  const std::size_t index = choose_connection(call, fresh);
+  if (!upstream_) return connect_anew(call, index, fresh);
+  count_on_upstream(call);
+  return true;
+}
+
+// The upstream to try now, with upstream_ if it has an idle connection; kNoUpstream: all were tried.
+std::size_t Session::choose_connection(Call& call, bool fresh) {
   WorkerService& service = *call.service;
-  while (!call.client_failed) {
-    const std::int64_t now = steady_ns();
-    const std::size_t index = choose_upstream(*service.config, call.tried, now, service.turn++);
-    if (index == kNoUpstream) break;
-    call.upstream_index = index;
+  const std::size_t index = choose_upstream(*service.config, call.tried, steady_ns(), service.turn++);
+  if (index == kNoUpstream) return index;
+  call.upstream_index = index;
+  if (!fresh) upstream_ = service.take_idle(index);
+  return index;
+}
+
+void Session::count_on_upstream(Call& call) noexcept {
+  upstream_->upstream->in_flight.fetch_add(1, std::memory_order_relaxed);
+  call.service->cells.upstream_connections[0].add(1);
+}
+
+Task<bool> Session::connect_anew(Call& call, std::size_t index, bool fresh) {
+  WorkerService& service = *call.service;
+  while (!upstream_ && !call.client_failed && index != kNoUpstream) {
+    call.tried.set(index);
     Upstream& upstream = *service.config->upstreams[index];
-    if (!fresh) upstream_ = service.take_idle(index);
-    if (!upstream_) {
-      call.tried.set(index);
-      upstream_ = std::make_unique<UpstreamConnection>();
-      upstream_->upstream = &upstream;
-      upstream_->index = index;
-      error_code error = co_await open_connection(service, *upstream_);
-      if (is_of_this_machine(error) && worker_.close_idle_upstreams() > 0) {
-        error = co_await open_connection(service, *upstream_);
-      }
-      if (error) {
-        call.upstream_error = error;
-        if (!call.client_failed && !is_of_this_machine(error))
-          upstream_failed(upstream, worker_.config().upstreams, steady_ns());
-        upstream_.reset();
-        continue;
-      }
+    upstream_ = std::make_unique<UpstreamConnection>();
+    upstream_->upstream = &upstream;
+    upstream_->index = index;
+    error_code error = co_await open_connection(service, *upstream_);
+    if (is_of_this_machine(error) && worker_.close_idle_upstreams() > 0) {
+      error = co_await open_connection(service, *upstream_);
     }
-    upstream.in_flight.fetch_add(1, std::memory_order_relaxed);
-    service.cells.upstream_connections[0].add(1);
+    if (!error) break;
+    call.upstream_error = error;
+    if (!call.client_failed && !is_of_this_machine(error))
+      upstream_failed(upstream, worker_.config().upstreams, steady_ns());
+    upstream_.reset();
+    if (!call.client_failed) index = choose_connection(call, fresh);
+  }
+  if (upstream_) {
+    count_on_upstream(call);
     co_return true;
   }
   // Only a retry can come here after forwarding: then the call was made, and it failed.
@@ -188,11 +203,10 @@ Task<void> Session::send_request(Call& call) {
   count_out();
   keep_for_retry(call);
 
-  std::array<char, 20> size_line;
   Outgoing out;
   out.add(out_);
   const bool chunked = request_.body == BodyKind::chunked;
-  if (chunked && !call.first_body.empty()) out.add(write_chunk_size(size_line, call.first_body.size()));
+  if (chunked && !call.first_body.empty()) out.add(write_chunk_size(call.size_line, call.first_body.size()));
   out.add(call.first_body);
   if (chunked && !call.first_body.empty()) out.add(kChunkEnd);
   if (chunked && call.body_done) out.add(kLastChunk);
@@ -202,13 +216,17 @@ Task<void> Session::send_request(Call& call) {
   call.nothing_sent = true;
   error_code error;
   call.nothing_sent = upstream_->stream.send_some(out, error) == 0;
-  if (!out.empty() && (!error || would_block(error))) {
-    set_upstream_deadline(call.service->config->definition.timeout_ms.value_or(worker_.config().timeouts.upstream_ms));
-    call.nothing_sent = false;  // some of it may leave before an error
-    error = co_await send_to_upstream(out);
-    clear_upstream_deadline();
-  }
+  if (!out.empty() && (!error || would_block(error))) return send_rest_of_request(call, out);
   // Not final: the upstream may have answered and closed before it took everything. Reading will tell.
+  call.upload_failed = static_cast<bool>(error);
+  return net::Done();
+}
+
+Task<void> Session::send_rest_of_request(Call& call, Outgoing out) {
+  set_upstream_deadline(call.service->config->definition.timeout_ms.value_or(worker_.config().timeouts.upstream_ms));
+  call.nothing_sent = false;  // some of it may leave before an error
+  const error_code error = co_await send_to_upstream(out);
+  clear_upstream_deadline();
   call.upload_failed = static_cast<bool>(error);
 }
 

@@ -1,11 +1,13 @@
 // A coroutine that one other waits for: lazy, on one thread, its frame from FramePool. Whoever awaits it runs it on the
-// spot; where it ends without having waited, nothing is suspended at all. It knows no loop and no sockets.
+// spot; where it ends without having waited, nothing is suspended at all. A function that mostly has its result at once
+// is no coroutine and returns a Task that is done. It knows no loop and no sockets.
 #pragma once
 
 #include <coroutine>
 #include <cstddef>
 #include <exception>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "base/frame_pool.h"
@@ -65,6 +67,7 @@ class TaskPromise : public FrameAllocation {
 
 template <class T>
 class [[nodiscard]] Task;
+struct Done {};  // what a Task<void> without a coroutine is made of
 
 template <class T>
 class ResultPromise : public TaskPromise {
@@ -96,9 +99,11 @@ class [[nodiscard]] Task {
  public:
   using promise_type = ResultPromise<T>;
   using Handle = std::coroutine_handle<promise_type>;
+  using Value = std::conditional_t<std::is_void_v<T>, Done, T>;
 
   explicit Task(Handle handle) noexcept : handle_(handle) {}
-  Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
+  Task(Value value) noexcept : value_(std::move(value)) {}  // done already // NOLINT(google-explicit-constructor)
+  Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, {})), value_(std::move(other.value_)) {}
   Task& operator=(Task&&) = delete;
   ~Task() {
     if (handle_) handle_.destroy();
@@ -106,19 +111,24 @@ class [[nodiscard]] Task {
 
   // Runs it until it waits. True: it has ended.
   bool start() {
+    if (!handle_) return true;
     handle_.resume();
     return handle_.done();
   }
-  [[nodiscard]] bool done() const noexcept { return handle_.done(); }
+  [[nodiscard]] bool done() const noexcept { return !handle_ || handle_.done(); }
   [[nodiscard]] promise_type& promise() const noexcept { return handle_.promise(); }
 
   // Awaited once.
   bool await_ready() { return start(); }
   void await_suspend(std::coroutine_handle<> waiter) noexcept { promise().is_awaited_by(waiter); }
-  T await_resume() { return promise().take(); }
+  T await_resume() {
+    if (handle_) return promise().take();
+    if constexpr (!std::is_void_v<T>) return std::move(value_);
+  }
 
  private:
-  Handle handle_;
+  Handle handle_;  // nullptr: done, with value_
+  [[no_unique_address]] Value value_{};
 };
 
 template <class T>

@@ -1,8 +1,12 @@
 // What deciding costs: admission, the rate, the free hold and finding the caller by its key.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/ids.h"
@@ -17,16 +21,28 @@ constexpr std::int64_t kSteady = 5 * kSecondNs;
 
 // Many paid subscriptions to one service, one account each.
 struct Subscriptions {
-  explicit Subscriptions(std::uint32_t count, ServiceTerms terms = {Points(6), 1000, LimitBy::concurrency, 0, 0}) {
+  explicit Subscriptions(std::uint32_t count, ServiceTerms terms = {Points(6), 1000, LimitBy::concurrency, 0, 0},
+                         std::size_t readers = 0)
+      : quiescence(readers) {
     directory.set_service("detect", terms);
     for (std::uint32_t i = 0; i < count; ++i) {
       records.push_back(
           &directory.set_subscription(i, "account-" + std::to_string(i), "detect", {State::paid, {}}, Points(0)));
     }
   }
-  Quiescence quiescence{0};
+  Quiescence quiescence;
   Directory directory{quiescence};
   std::vector<Subscription*> records;
+};
+
+// Cheap and without a pattern that the cache could learn.
+struct Xorshift {
+  std::uint64_t operator()() noexcept {
+    state ^= state << 13;
+    state ^= state >> 7;
+    return state ^= state << 17;
+  }
+  std::uint64_t state = 88172645463325252U;
 };
 
 // One decision that must let the call in: a benchmark that measured refusals would flatter us.
@@ -46,13 +62,8 @@ BENCHMARK(Limiter_AdmitHot);
 void Limiter_AdmitRandomOfAMillion(benchmark::State& state) {
   static const Subscriptions many(1'000'000);
   bool all = true;
-  std::uint64_t random = 88172645463325252U;  // xorshift: cheap and without a pattern the cache could learn
-  for (auto _ : state) {
-    random ^= random << 13;
-    random ^= random >> 7;
-    random ^= random << 17;
-    all &= admitted(*many.records[random % many.records.size()], kSteady);
-  }
+  Xorshift random;
+  for (auto _ : state) all &= admitted(*many.records[random() % many.records.size()], kSteady);
   if (!all) state.SkipWithError("a call was refused");
 }
 BENCHMARK(Limiter_AdmitRandomOfAMillion);
@@ -64,6 +75,71 @@ void Limiter_AdmitOneSubscriptionFromThreads(benchmark::State& state) {
   if (!all) state.SkipWithError("a call was refused");
 }
 BENCHMARK(Limiter_AdmitOneSubscriptionFromThreads)->Threads(2)->UseRealTime();
+
+// A thread that swaps entitlements as the billing thread does, until it is destroyed; all it makes are paid.
+class Changer {
+ public:
+  // `per_second` 0: as many as it can.
+  Changer(Subscriptions& subscriptions, std::int64_t per_second)
+      : thread_([this, &subscriptions, per_second] { run(subscriptions, per_second); }) {}
+  ~Changer() {
+    ended_.store(true, std::memory_order_relaxed);
+    thread_.join();
+  }
+  Changer(const Changer&) = delete;
+  Changer& operator=(const Changer&) = delete;
+
+  [[nodiscard]] std::int64_t changes() const noexcept { return changes_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t waiting_max() const noexcept { return waiting_max_.load(std::memory_order_relaxed); }
+
+ private:
+  void run(Subscriptions& subscriptions, std::int64_t per_second) {
+    using namespace std::chrono;
+    Xorshift random;
+    const auto begun = steady_clock::now();
+    for (std::int64_t i = 0; !ended_.load(std::memory_order_relaxed); ++i) {
+      // Every other one has a pack that has ended, so that what is published differs and what it holds is freed.
+      Entitlement entitlement{State::paid, {}};
+      if (i % 2 == 0) entitlement.packs.push_back({kNow - hours(2), kNow - hours(1), 5, false});
+      const auto number = static_cast<std::uint32_t>(random() % subscriptions.records.size());
+      subscriptions.directory.set_subscription(number, "", "detect", std::move(entitlement), Points(0));
+      changes_.store(i + 1, std::memory_order_relaxed);
+      waiting_max_.store(std::max(waiting_max(), static_cast<std::int64_t>(subscriptions.quiescence.waiting())),
+                         std::memory_order_relaxed);
+      if (per_second != 0) std::this_thread::sleep_until(begun + nanoseconds(1'000'000'000 / per_second * (i + 1)));
+    }
+  }
+
+  std::atomic<bool> ended_{false};
+  std::atomic<std::int64_t> changes_{0};
+  std::atomic<std::int64_t> waiting_max_{0};
+  std::thread thread_;  // last: it uses what stands above
+};
+
+// Admission at random of 100,000 subscriptions while so many of their entitlements are changed a second (0: none, -1:
+// as many as another thread can). The reader passes its quiescent point after each call, with and without changes.
+void Limiter_AdmitWhileEntitlementsChange(benchmark::State& state) {
+  Subscriptions many(100'000, {Points(6), 1000, LimitBy::concurrency, 0, 0}, 1);
+  bool all = true;
+  Xorshift random;
+  random.state += 1;  // not in step with the changes
+  {
+    std::unique_ptr<Changer> changer;
+    if (state.range(0) != 0) changer = std::make_unique<Changer>(many, std::max<std::int64_t>(state.range(0), 0));
+    for (auto _ : state) {
+      all &= admitted(*many.records[random() % many.records.size()], kSteady);
+      many.quiescence.pass(0);
+    }
+    if (changer) {
+      state.counters["changes"] =
+          benchmark::Counter(static_cast<double>(changer->changes()), benchmark::Counter::kIsRate);
+      state.counters["waiting_max"] = static_cast<double>(changer->waiting_max());
+    }
+  }
+  many.quiescence.leave(0);
+  if (!all) state.SkipWithError("a call was refused");
+}
+BENCHMARK(Limiter_AdmitWhileEntitlementsChange)->Arg(0)->Arg(10'000)->Arg(-1)->UseRealTime();
 
 void Limiter_AdmitByRate(benchmark::State& state) {
   Subscriptions one(1, {Points(6), 1'000'000, LimitBy::qps, 0, 0});

@@ -8,7 +8,6 @@ Prints tables and writes JSON. Standard library only. Why CPU time: on a shared 
 import argparse
 import json
 import os
-import platform
 import random
 import shutil
 import statistics
@@ -19,7 +18,8 @@ from typing import NamedTuple, Optional
 
 import report as page
 import servers
-from servers import LOAD_CORE, call
+from machine import congestion_control, enter_network_namespace, paced, show, spread, versions, wrk
+from servers import call
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -54,47 +54,6 @@ REGIMES = {
 }
 REGIMES = {name: Regime(*fields) for name, fields in REGIMES.items()}
 DEFAULT_REGIMES = ["saturated-1k", "paced-1k", "bodies-1m", "refusals", "tls-1k", "streamed", "keys-100k"]
-
-
-def enter_network_namespace():
-    """A network of our own with cubic: the host's default may be BBR, whose pacing distorts bodies."""
-    if os.environ.get("TOLLGATE_BENCH_NAMESPACE") or os.geteuid() != 0 or not shutil.which("ip"):
-        return
-    if subprocess.run(["unshare", "-n", "true"], stderr=subprocess.DEVNULL).returncode != 0:
-        return
-    os.environ["TOLLGATE_BENCH_NAMESPACE"] = "1"
-    route = "dev lo table local proto kernel scope host src 127.0.0.1 congctl cubic"
-    script = ("ip link set lo up; echo reno > /proc/sys/net/ipv4/tcp_congestion_control; "
-              f"ip route replace local 127.0.0.0/8 {route}; ip route replace local 127.0.0.1 {route}; exec \"$@\"")
-    os.execvp("unshare", ["unshare", "-n", "sh", "-c", script, "sh", sys.executable, *sys.argv])
-
-
-def congestion_control():
-    with open("/proc/sys/net/ipv4/tcp_congestion_control") as file:
-        default = file.read().strip()
-    if not os.environ.get("TOLLGATE_BENCH_NAMESPACE"):
-        return default
-    routes = subprocess.run(["ip", "route", "show", "table", "local"], capture_output=True, text=True).stdout
-    return "cubic" if "congctl cubic" in routes else default
-
-
-def first_line(command):
-    done = subprocess.run(command, capture_output=True, text=True)
-    lines = (done.stdout + done.stderr).strip().splitlines()
-    return lines[0] if lines else ""
-
-
-def versions(build, taking_part):
-    out = {"kernel": platform.release(), "wrk": first_line(["wrk", "-v"]).split(" [")[0]}
-    if "nginx" in taking_part:
-        out["nginx"] = first_line(["nginx", "-v"])
-    if "haproxy" in taking_part:
-        out["haproxy"] = first_line(["haproxy", "-v"])
-    if "tollgate" in taking_part:
-        out["tollgate"] = first_line([f"{build}/tollgate", "--version"])
-    with open("/proc/cpuinfo") as file:
-        out["cpu"] = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "?")
-    return out
 
 
 class Bench:
@@ -145,24 +104,14 @@ class Bench:
     def load(self, regime, server, port):
         _, generator, connections, body_bytes, query, keys, _, tls = REGIMES[regime]
         path = server.path + (f"?{query}" if query else "")
-        url = f"https://127.0.0.1:{server.tls_port}" if tls else f"http://127.0.0.1:{port}"
         keys_file = self.keys_file(server, keys)
-        pinned = ["taskset", "-c", str(LOAD_CORE)]
         if generator == "paced":
-            done = subprocess.run(pinned + [f"{self.build}/bench/load/paced_load", "--host", "127.0.0.1", "--port", str(port),
-                                            "--path", path, "--keys-file", keys_file, "--connections", str(connections),
-                                            "--body-bytes", str(body_bytes), "--seconds", str(self.seconds)],
-                                  capture_output=True, text=True, timeout=self.seconds + 60)
-            if done.returncode != 0:
-                raise RuntimeError(f"{server.name}, {regime}: {done.stdout} {done.stderr}")
-            return json.loads(done.stdout)
-        environment = {**os.environ, "BENCH_KEYS_FILE": keys_file, "BENCH_BODY_BYTES": str(body_bytes), "BENCH_PATH": path}
-        done = subprocess.run(pinned + ["wrk", "-t1", f"-c{connections}", f"-d{self.seconds}s", "-s", f"{HERE}/load.lua", url],
-                              env=environment, capture_output=True, text=True, timeout=self.seconds + 60)
-        results = [line[7:] for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-        if not results:
-            raise RuntimeError(f"wrk failed: {done.stdout} {done.stderr}")
-        result = json.loads(results[0])
+            result = paced(self.build, port, path, keys_file, connections, self.seconds, body_bytes)
+            if result["errors"]:
+                raise RuntimeError(f"{server.name}, {regime}: {result}")
+            return result
+        url = f"https://127.0.0.1:{server.tls_port}" if tls else f"http://127.0.0.1:{port}"
+        result = wrk(url, path, keys_file, connections, self.seconds, body_bytes)
         if result["broken"] or (result["not_2xx"] and regime != "refusals"):
             raise RuntimeError(f"{server.name}, {regime}: answers that are not 2xx or broken connections: {result}")
         return result
@@ -185,10 +134,6 @@ class Bench:
                 "p50_us": result["p50_us"], "p99_us": result["p99_us"], "calls": calls, "requests": requests}
 
 
-def spread(values):
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
-
-
 def run_rounds(bench, regime, names, rounds, chance):
     out = {name: [] for name in names}
     for _ in range(rounds):
@@ -204,10 +149,6 @@ def run_rounds(bench, regime, names, rounds, chance):
 def ratios(measured, name, other, figure="us"):
     """Round by round, so that what changes on the machine between rounds falls out."""
     return spread([a[figure] / b[figure] for a, b in zip(measured[name], measured[other])])
-
-
-def show(text):
-    return f"{text['median']:.3f} ({text['min']:.3f}..{text['max']:.3f})"
 
 
 def print_regime(regime, measured):

@@ -23,8 +23,8 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_for_port(port, process, what):
-    for _ in range(500):
+def wait_for_port(port, process, what, seconds=10):
+    for _ in range(seconds * 50):
         if process.poll() is not None:
             raise RuntimeError(f"{what} ended at once with status {process.returncode}; see its log")
         with socket.socket() as probe:
@@ -61,7 +61,7 @@ def read_all(pattern):
 class Server:
     """A running process with its port, its keys file and its CPU clock."""
 
-    def __init__(self, name, directory, command, port, core, environment=None):
+    def __init__(self, name, directory, command, port, core, environment=None, seconds=10):
         self.name, self.port, self.directory = name, port, directory
         self.keys_file = None
         self.tls_port = None
@@ -71,7 +71,7 @@ class Server:
                                         stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
         log.close()
         try:
-            wait_for_port(port, self.process, name)
+            wait_for_port(port, self.process, name, seconds)
         except RuntimeError:
             self.stop()
             raise
@@ -102,6 +102,16 @@ class Server:
             raise RuntimeError(f"{self.name}: threads ended during the measurement, {living} of {ever} ns are left")
         return living
 
+    def metric(self, name):
+        """Of a gateway: a metric without labels."""
+        _, text = call(self.admin.port, "GET", "/metrics")
+        return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+
+    def rss(self):
+        """Bytes of the first process that are resident."""
+        with open(f"/proc/{self.process.pid}/statm") as pages:
+            return int(pages.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
     def stop(self):
         if self.process.poll() is None:
             self.process.terminate()
@@ -113,11 +123,11 @@ class Server:
 
 
 class Model(Server):
-    def __init__(self, build, directory):
+    def __init__(self, build, directory, core=LOAD_CORE):
         port = free_port()
         super().__init__("fake_model", directory,
                          [f"{build}/bench/fake_model/fake_model", "--listen", f"127.0.0.1:{port}", "--no-checksum"],
-                         port, LOAD_CORE)
+                         port, core)
 
     def stats(self):
         status, text = call(self.port, "GET", "/__stats")
@@ -208,6 +218,11 @@ class Admin:
             raise RuntimeError(f"{method} {path}: {status} {text}")
         return json.loads(text) if text else None
 
+    def put_service(self, model, service=SERVICE):
+        self.call("PUT", f"/v1/services/{service}", {
+            "model": "image-classification/high-performance", "upstreams": [f"127.0.0.1:{model.port}"],
+            "route": {"path_prefix": f"/{service}"}})
+
     def paid_key(self, account, service=SERVICE):
         self.call("PUT", f"/v1/accounts/{account}", {"name": account})
         self.call("POST", f"/v1/accounts/{account}/deposits", {"amount": "1000000.00", "kind": "cash"}, f"deposit-{account}")
@@ -215,17 +230,34 @@ class Admin:
         return self.call("POST", f"/v1/accounts/{account}/keys", {"name": "bench"})["key"]
 
 
-def start_tollgate(build, directory, model, accounts=ACCOUNTS):
-    port, tls_port, admin_port = free_port(), free_port(), free_port()
-    chain, key, _ = certificate(directory)
-    data = f"{directory}/tollgate-data"
+def make_store(build, data, accounts, model, service=SERVICE):
+    """A data folder with so many paying accounts; gives their keys."""
     shutil.rmtree(data, ignore_errors=True)
-    keys = subprocess.run([f"{build}/bench/accounts/store_of_accounts", data, str(accounts), SERVICE, f"127.0.0.1:{model.port}"],
+    return subprocess.run([f"{build}/bench/accounts/store_of_accounts", data, str(accounts), service, f"127.0.0.1:{model.port}"],
                           check=True, capture_output=True, text=True).stdout.split()
-    server = Server("tollgate", directory,
-                    [f"{build}/tollgate", "serve", "--data-dir", data, "--listen",
-                     f"127.0.0.1:{port}", "--admin-listen", f"127.0.0.1:{admin_port}", "--set", "workers=1", "--set",
-                     f"tls.listen=127.0.0.1:{tls_port}", "--set", f"tls.certificates={chain}", "--set", f"tls.private_keys={key}"],
-                    port, PROXY_CORE, {"TOLLGATE_ADMIN_TOKEN": os.urandom(16).hex()})
+
+
+def serve(build, directory, data, name="tollgate", core=PROXY_CORE, settings=(), workers=1, seconds=10):
+    """A gateway on that folder, with its admin API in `admin`; `settings` are configuration keys with values."""
+    port, admin_port, token = free_port(), free_port(), os.urandom(16).hex()
+    sets = [word for setting in (f"workers={workers}", *settings) for word in ("--set", setting)]
+    server = Server(name, directory, [f"{build}/tollgate", "serve", "--data-dir", data, "--listen", f"127.0.0.1:{port}",
+                                      "--admin-listen", f"127.0.0.1:{admin_port}"] + sets,
+                    port, core, {"TOLLGATE_ADMIN_TOKEN": token}, seconds)
+    server.admin = Admin(admin_port, token)
+    try:
+        wait_for_port(admin_port, server.process, f"{name}'s admin listener", seconds)
+    except RuntimeError:
+        server.stop()
+        raise
+    return server
+
+
+def start_tollgate(build, directory, model, accounts=ACCOUNTS):
+    chain, key, _ = certificate(directory)
+    data, tls_port = f"{directory}/tollgate-data", free_port()
+    keys = make_store(build, data, accounts, model)
+    server = serve(build, directory, data, settings=(f"tls.listen=127.0.0.1:{tls_port}", f"tls.certificates={chain}",
+                                                     f"tls.private_keys={key}"))
     server.keys_file, server.tls_port = write_keys(directory, "tollgate", keys), tls_port
     return server
