@@ -162,8 +162,8 @@ void Serve::collect_usage() {
   }
 }
 
-// A round costs with the subscriptions in use, and totals are cumulative: where rounds are long, fewer of them carry the
-// same. So that they take a tenth of a core, or what is needed to be no later than kCollectPauseMax.
+// A round costs with the subscriptions in use, and totals are cumulative: where rounds are long, fewer of them carry
+// the same. So that they take a tenth of a core, or what is needed to be no later than kCollectPauseMax.
 void Serve::schedule_collection() {
   const std::chrono::milliseconds interval(collect_interval_ms_.load(std::memory_order_relaxed));
   const std::chrono::nanoseconds rest = std::min<std::chrono::nanoseconds>(9 * last_collection_, kCollectPauseMax);

@@ -148,23 +148,27 @@ void Loop::run_queued() {
   running_.clear();
 }
 
+void Loop::enlist(std::int64_t until, Waiter& sleeper) {
+  const auto later =
+      std::find_if(sleepers_.begin(), sleepers_.end(), [&](const auto& each) { return each.first > until; });
+  const bool is_next = later == sleepers_.begin();
+  sleepers_.emplace(later, until, &sleeper);
+  if (is_next) set_timer();
+}
+
 void Loop::set_timer() noexcept {
-  const auto first = std::min_element(sleepers_.begin(), sleepers_.end());
+  const std::int64_t until = std::max<std::int64_t>(sleepers_.front().first, 1);  // 0 would mean never
   itimerspec at{};
-  if (first != sleepers_.end()) {
-    const std::int64_t until = std::max<std::int64_t>(first->first, 1);  // 0 would mean never
-    at.it_value = {until / kSecondNs, until % kSecondNs};
-  }
+  at.it_value = {until / kSecondNs, until % kSecondNs};
   (void)::timerfd_settime(timer_, TFD_TIMER_ABSTIME, &at, nullptr);
 }
 
 void Loop::wake_sleepers() {
   const std::int64_t now = steady_ns();
-  std::erase_if(sleepers_, [&](const auto& sleeper) {
-    if (sleeper.first > now) return false;
-    enqueue(*sleeper.second);
-    return true;
-  });
+  const auto still =
+      std::find_if(sleepers_.begin(), sleepers_.end(), [&](const auto& each) { return each.first > now; });
+  std::for_each(sleepers_.begin(), still, [&](const auto& each) { enqueue(*each.second); });
+  sleepers_.erase(sleepers_.begin(), still);
   if (!sleepers_.empty()) set_timer();
 }
 

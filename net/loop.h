@@ -119,8 +119,7 @@ class Loop {
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> who) {
       waits(*this, who);
-      loop_.sleepers_.emplace_back(until_, this);
-      loop_.set_timer();
+      loop_.enlist(until_, *this);
     }
     void await_resume() const noexcept {}
 
@@ -142,6 +141,7 @@ class Loop {
   void harvest(const epoll_event& event);
   void go_on(Watch& watch, Watch::Direction direction);
   void run_queued();
+  void enlist(std::int64_t until, Waiter& sleeper);
   void set_timer() noexcept;
   void wake_sleepers();
   void run_posted();
@@ -159,7 +159,7 @@ class Loop {
   std::array<epoll_event, kEventsMax> events_{};
   std::vector<Waiter*> queue_;
   std::vector<Waiter*> running_;                            // the queue of the round before
-  std::vector<std::pair<std::int64_t, Waiter*>> sleepers_;  // few: a tick, a pause
+  std::vector<std::pair<std::int64_t, Waiter*>> sleepers_;  // few (a tick, a pause), the next one first
   std::vector<Watch*> closed_;                              // in this turn; events of them may still be in events_
   std::mutex posted_mutex_;
   std::vector<std::function<void()>> posted_;
