@@ -1,11 +1,36 @@
 #include "limiter/directory.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace tollgate::limiter {
 namespace {
 std::uint64_t pair_of(std::uint32_t account, std::uint32_t service) noexcept {
   return (static_cast<std::uint64_t>(account) << 32) | service;
+}
+
+// Most subscriptions have no pack and nothing prepaid: they share a record for each state, which stays in the caches of
+// whoever decides, where a record of their own would be one more miss for each call.
+const std::array<Entitlement, 3> kBare{Entitlement{State::free, {}, {}}, Entitlement{State::paid, {}, {}},
+                                       Entitlement{State::arrears, {}, {}}};
+
+const Entitlement* shared_record(const Entitlement& entitlement) noexcept {
+  if (!entitlement.packs.empty() || entitlement.prepaid_until != WallTime{}) return nullptr;
+  const auto found =
+      std::find_if(kBare.begin(), kBare.end(), [&](const auto& each) { return each.state == entitlement.state; });
+  return found == kBare.end() ? nullptr : &*found;
+}
+
+bool is_shared(const Entitlement* record) noexcept {
+  return std::any_of(kBare.begin(), kBare.end(), [&](const auto& each) { return &each == record; });
+}
+
+void publish(std::atomic<const Entitlement*>& place, Entitlement entitlement, Quiescence& quiescence) {
+  const Entitlement* fresh = shared_record(entitlement);
+  if (fresh == nullptr) fresh = new Entitlement(std::move(entitlement));
+  const Entitlement* old = place.exchange(fresh, std::memory_order_acq_rel);
+  if (old != nullptr && !is_shared(old)) quiescence.retire([old] { delete old; });
 }
 
 // Swaps a published record and retires the old one.
@@ -48,7 +73,10 @@ Directory::Directory(Quiescence& quiescence) : quiescence_(quiescence), keys_(qu
 
 Directory::~Directory() {
   keys_.for_each([](KeyEntry& entry) { delete &entry; });
-  for (auto& subscription : records_) delete subscription.entitlement.load(std::memory_order_relaxed);
+  for (auto& subscription : records_) {
+    const Entitlement* last = subscription.entitlement.load(std::memory_order_relaxed);
+    if (!is_shared(last)) delete last;
+  }
   for (auto& service : services_) delete service.terms.load(std::memory_order_relaxed);
 }
 

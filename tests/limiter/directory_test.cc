@@ -53,6 +53,25 @@ TEST_F(DirectoryTest, ASubscriptionIsOneRecordForGoodAndItsEntitlementIsSwapped)
   EXPECT_EQ(directory_.by_number(8), nullptr);
 }
 
+TEST_F(DirectoryTest, SubscriptionsWithNothingBoughtShareTheirStatesRecord) {
+  const auto set = [&](std::uint32_t number, Entitlement entitlement) {
+    return directory_.set_subscription(number, "account-" + std::to_string(number), "detect", entitlement, Points(0))
+        .entitlement.load();
+  };
+  const PackWindow pack{kNow, kNow + seconds(1), 5};
+  EXPECT_EQ(set(1, {State::paid, {}, {}}), set(2, {State::paid, {}, {}}));
+  EXPECT_NE(set(3, {State::free, {}, {}}), set(2, {State::paid, {}, {}}));
+  EXPECT_NE(set(1, {State::paid, {pack}, {}}), set(2, {State::paid, {pack}, {}}));
+  EXPECT_NE(set(1, {State::paid, {}, kNow}), set(2, {State::paid, {}, {}}));
+  EXPECT_EQ(set(1, {State::paid, {}, kNow})->prepaid_until, kNow);
+  for (const State state : {State::arrears, State::free, State::paid}) {
+    const Entitlement* record = set(1, {state, {}, {}});
+    EXPECT_EQ(record, set(2, {state, {}, {}}));
+    EXPECT_EQ(record->state, state);
+    EXPECT_TRUE(record->packs.empty());
+  }
+}
+
 TEST_F(DirectoryTest, HoldsManyKeysThroughGrowthAndRevocation) {
   constexpr int kKeys = 5000;
   for (int i = 0; i < kKeys; ++i) directory_.add_key(sha256(std::to_string(i)), "a" + std::to_string(i % 100), {});
