@@ -13,7 +13,7 @@
 namespace tollgate::gateway {
 namespace {
 constexpr std::chrono::seconds kCollectPauseMax{5};
-constexpr std::uint64_t kMeasureBooksEvery = 25;  // rounds of collection: a look at all books, changed or not
+constexpr std::int64_t kMeasureBooksEveryNs = 5'000'000'000;  // a look at all books, changed or not
 
 // As many descriptors as the system lets us have: two for each call in flight, one for each idle client.
 void raise_descriptor_limit() {
@@ -176,7 +176,10 @@ void Serve::schedule_collection() {
     last_collection_ = std::chrono::nanoseconds(steady_ns() - begun);
     quiescence_->collect();
     if (entitlements_->take_changed()) books_changed_ = true;  // by usage: an account is guarded, or no longer
-    if (++rounds_ % kMeasureBooksEvery == 0) books_changed_ = true;
+    if (begun - books_looked_at_ns_ >= kMeasureBooksEveryNs) {
+      books_changed_ = true;
+      books_looked_at_ns_ = begun;
+    }
     measure_changed_books();
     schedule_collection();
   });

@@ -99,7 +99,7 @@ class Serve final : public Traffic {
   WallTime manual_now_;  // billing thread, as the next
   SteadyTime manual_set_at_;
   std::chrono::nanoseconds last_collection_{0};  // how long the last scheduled round took; billing thread
-  std::uint64_t rounds_ = 0;                     // of collection; billing thread, as those below
+  std::int64_t books_looked_at_ns_ = 0;          // steady; billing thread, as those below
   bool books_changed_ = false;                   // since the last look at them
   std::int64_t books_measured_ns_ = 0;           // when it ended, on the steady clock
   std::int64_t books_measuring_ns_ = 0;          // how long it took

@@ -76,6 +76,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   Task<error_code> open_connection(WorkerService& service, UpstreamConnection& connection);
   Task<error_code> secure(WorkerService& service, UpstreamConnection& connection);
   Task<void> exchange(Call& call);
+  Task<void> or_end_both(Call& call, Task<void> half);
   Task<void> send_request(Call& call);
   Task<void> send_rest_of_request(Call& call, Outgoing out);
   [[nodiscard]] bool may_be_sent_twice(const Call& call) const noexcept;

@@ -134,11 +134,11 @@ Task<error_code> Session::send_rest_to_client(Outgoing& out) {
 // part of what is queued has gone, so a slow and steady reader would look as if it took nothing.
 Task<error_code> Session::wait_for_taker() {
   std::int64_t queued = client_.unacknowledged_bytes();
-  while (true) {
+  for (bool tried = true;; tried = false) {
     client_write_expired_ = false;
     set_write_deadline(answer_pace_.wait_ms(worker_.config().timeouts.write_ms));
     const std::int64_t since = worker_.coarse_now_ns();
-    const error_code error = co_await client_.wait_to_send();
+    const error_code error = co_await client_.wait_to_send(tried);
     clear_write_deadline();
     const std::int64_t taken = queued - client_.unacknowledged_bytes();
     queued -= taken;
@@ -154,7 +154,7 @@ Task<error_code> Session::wait_for_taker() {
 
 Task<error_code> Session::send_to_upstream(Outgoing& out) {
   error_code error;
-  upstream_->stream.send_some(out, error);
+  if (!out.empty()) upstream_->stream.send_some(out, error);
   if (out.empty() || (error && !would_block(error))) return error;
   return send_rest_to_upstream(out);
 }

@@ -2,7 +2,6 @@
 // the body while the answer may already be coming back.
 #include <netinet/tcp.h>
 
-#include "base/check.h"
 #include "base/clock.h"
 #include "gateway/head_writer.h"
 #include "gateway/session.h"
@@ -66,7 +65,11 @@ bool Session::rewind(Call& call) {
   if (!call.replayable && !call.fault) call.fault = Reason::upstream_failed;
   if (call.fault || call.client_failed) return false;
   if (!call.head_copy.empty()) {
-    TOLLGATE_CHECK(request_.parse(call.head_copy, head_limits()) == HeadFault::none);  // as it was the first time
+    // As it was the first time, unless a reload has set narrower limits since.
+    if (request_.parse(call.head_copy, head_limits()) != HeadFault::none) {
+      call.fault = Reason::upstream_failed;
+      return false;
+    }
     call.first_body = call.body_copy;
   }
   return true;
@@ -114,6 +117,7 @@ Task<bool> Session::connect_anew(Call& call, std::size_t index, bool fresh) {
     upstream_.reset();
     if (!call.client_failed) index = choose_connection(call, fresh);
   }
+  if (call.client_failed) upstream_.reset();
   if (upstream_) {
     count_on_upstream(call);
     co_return true;
@@ -140,9 +144,11 @@ Task<error_code> Session::open_connection(WorkerService& service, UpstreamConnec
     const auto [resolved, found] = co_await lookup;
     lookup_ = nullptr;
     error = resolved;
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      error = co_await socket.connect(worker_.loop(), found[i]);
-      if (!error || upstream_expired_) break;
+    for (const Endpoint& endpoint : found) {
+      error = asio::error::operation_aborted;
+      if (upstream_expired_ || call_->client_failed) break;  // while we waited: the next wait would have no end
+      error = co_await socket.connect(worker_.loop(), endpoint);
+      if (!error) break;
     }
   }
   if (!error) socket.set_option(IPPROTO_TCP, TCP_NODELAY, 1);
@@ -182,11 +188,23 @@ Task<void> Session::exchange(Call& call) {
   if (call.body_done) {
     co_await respond(call);
   } else {
-    net::Both both(upload(call), respond(call));
+    net::Both both(or_end_both(call, upload(call)), or_end_both(call, respond(call)));
     co_await both;
   }
   keep_or_drop_upstream(call);
   up_.release();
+}
+
+// One that throws (no memory) must not leave the other waiting for it.
+Task<void> Session::or_end_both(Call& call, Task<void> half) {
+  try {
+    co_await half;
+  } catch (...) {
+    call.client_failed = true;
+    client_.cancel();
+    cancel_upstream();
+    throw;
+  }
 }
 
 Task<void> Session::send_request(Call& call) {

@@ -35,11 +35,14 @@ Task<error_code> Stream::handshake() {
 
 bool Stream::is_open_and_silent() noexcept {
   if (tls_ == nullptr) return socket_.is_open_and_silent();
-  return !socket_.peer_has_left() && (!socket_.may_be_readable() || tls_->is_open_and_silent());
+  return !socket_.peer_has_left() && (!socket_.may_be_readable() || look_if_open_and_silent());
 }
 
 bool Stream::look_if_open_and_silent() noexcept {
-  return tls_ == nullptr ? socket_.look_if_open_and_silent() : tls_->is_open_and_silent();
+  if (tls_ == nullptr) return socket_.look_if_open_and_silent();
+  const bool silent = tls_->is_open_and_silent();
+  if (silent && tls_->has_emptied_socket()) socket_.was_emptied();
+  return silent;
 }
 
 void Stream::reset_at_close() noexcept {

@@ -72,9 +72,10 @@ class Stream {
   std::size_t send_some(Outgoing& out, error_code& error) noexcept {
     return tls_ == nullptr ? out.send_some(socket_.native_handle(), error) : send_tls(out, error);
   }
-  net::WaitUntil wait_to_send() noexcept {
-    if (!sends_after_reading_) return socket_.wait_until(net::Watch::kWrite);
-    return socket_.wait_until(net::Watch::kRead, tls_->has_emptied_socket());
+  // `tried`: send_some() has said would_block since the last wait.
+  net::WaitUntil wait_to_send(bool tried = true) noexcept {
+    if (!sends_after_reading_) return socket_.wait_until(net::Watch::kWrite, tried);
+    return socket_.wait_until(net::Watch::kRead, tried && tls_->has_emptied_socket());
   }
   // Until the peer resets the connection or somebody cancels; what it sends is left where it is.
   net::WaitUntil wait_for_error() noexcept { return socket_.wait_until(net::Watch::kBroken); }

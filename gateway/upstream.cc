@@ -69,16 +69,16 @@ WorkerService::~WorkerService() {
 std::unique_ptr<UpstreamConnection> WorkerService::take_idle(std::size_t upstream) {
   auto& connections = idle[upstream];
   while (!connections.empty()) {
-    const std::uint64_t now = connections.back()->stream.socket().loop().turns();
+    const std::uint64_t now = connections.back()->stream.socket().loop().looks();
     const auto seen = std::find_if(connections.rbegin(), connections.rend(),
-                                   [&](const auto& each) { return each->idle_since_turn != now; });
+                                   [&](const auto& each) { return each->idle_since_look != now; });
     const auto taken = seen != connections.rend() ? std::prev(seen.base()) : std::prev(connections.end());
     auto connection = std::move(*taken);
     connections.erase(taken);
     cells.upstream_connections[1].add(-1);
     Stream& stream = connection->stream;
     const bool usable =
-        connection->idle_since_turn != now ? stream.is_open_and_silent() : stream.look_if_open_and_silent();
+        connection->idle_since_look != now ? stream.is_open_and_silent() : stream.look_if_open_and_silent();
     if (usable) return connection;
   }
   return nullptr;
@@ -89,7 +89,7 @@ void WorkerService::give_idle(std::unique_ptr<UpstreamConnection> connection, st
   auto& connections = idle[connection->index];
   if (connections.size() >= idle_max) return;
   connection->idle_since_ns = now_ns;
-  connection->idle_since_turn = connection->stream.socket().loop().turns();
+  connection->idle_since_look = connection->stream.socket().loop().looks();
   connection->reused = true;
   connections.push_back(std::move(connection));
   cells.upstream_connections[1].add(1);

@@ -59,7 +59,7 @@ struct UpstreamConnection {
   Upstream* upstream = nullptr;
   std::size_t index = 0;  // of the upstream in its service
   std::int64_t idle_since_ns = 0;
-  std::uint64_t idle_since_turn = 0;  // of the loop
+  std::uint64_t idle_since_look = 0;  // of the loop
   bool reused = false;                // has carried a call before
 };
 

@@ -90,7 +90,7 @@ Task<void> Worker::accept_loop(Transport transport) {
   net::Listener& listener = listeners_[static_cast<std::size_t>(transport)];
   while (!draining_) {
     auto [error, client, from] = co_await listener.accept();
-    if (error == asio::error::operation_aborted || error == asio::error::bad_descriptor) break;
+    if (error == asio::error::operation_aborted) break;
     if (error) {
       bool has_room = error == asio::error::no_descriptors && close_idle_upstreams() > 0;
       if (!has_room && error == asio::error::no_descriptors) has_room = co_await close_longest_idle();

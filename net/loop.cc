@@ -8,6 +8,7 @@
 #include <boost/asio/error.hpp>
 #include <cerrno>
 #include <memory>
+#include <new>
 #include <system_error>
 
 #include "base/clock.h"
@@ -97,23 +98,36 @@ void Loop::run() {
 }
 
 void Loop::turn(bool wait) {
-  const int timeout_ms = wait && queue_.empty() ? -1 : 0;
-  const int count = ::epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeout_ms);
-  ++turns_;
-  for (int i = 0; i < count; ++i) harvest(events_[static_cast<std::size_t>(i)]);
+  const std::size_t count = look(wait && queue_.empty() ? -1 : 0);
+  for (std::size_t i = 0; i < count; ++i) serve(events_[i]);
   run_queued();
   for (Watch* watch : closed_) delete watch;
   closed_.clear();
 }
 
-void Loop::harvest(const epoll_event& event) {
+// All of it is noted before anybody goes on: who does may ask about a descriptor whose event stands behind his own.
+std::size_t Loop::look(int timeout_ms) {
+  const int heard = ::epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeout_ms);
+  if (heard < 0) return 0;  // a signal
+  const auto count = static_cast<std::size_t>(heard);
+  for (std::size_t i = 0; i < count; ++i) {
+    const epoll_event& event = events_[i];
+    if (event.data.ptr == &wakeup_ || event.data.ptr == &timer_) continue;
+    Watch& watch = *static_cast<Watch*>(event.data.ptr);
+    if ((event.events & kReadEvents) != 0) watch.readable = true;
+    if ((event.events & kWriteEvents) != 0) watch.writable = true;
+    if ((event.events & (EPOLLRDHUP | EPOLLHUP)) != 0) watch.hung_up = true;
+    if ((event.events & kBrokenEvents) != 0) watch.broken = true;
+  }
+  if (count < events_.size()) ++looks_;  // else there may be more
+  return count;
+}
+
+void Loop::serve(const epoll_event& event) {
   if (event.data.ptr == &wakeup_) return run_posted();
   if (event.data.ptr == &timer_) return wake_sleepers();
   Watch& watch = *static_cast<Watch*>(event.data.ptr);
-  if (watch.fd < 0) return;  // closed by what was ready before it
-  if ((event.events & kReadEvents) != 0) watch.readable = true;
-  if ((event.events & (EPOLLRDHUP | EPOLLHUP)) != 0) watch.hung_up = true;
-  if ((event.events & kBrokenEvents) != 0) watch.broken = true;
+  if (watch.fd < 0) return;  // closed by who went on before
   if ((event.events & kReadEvents) != 0) go_on(watch, Watch::kRead);
   if ((event.events & kWriteEvents) != 0) go_on(watch, Watch::kWrite);
   if ((event.events & kBrokenEvents) != 0) go_on(watch, Watch::kBroken);
@@ -201,9 +215,11 @@ bool Loop::add(int fd, std::uint32_t events, void* what) noexcept {
   return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-Watch* Loop::watch(int fd) {
-  auto watch = std::make_unique<Watch>(Watch{.loop = *this, .fd = fd});
-  return add(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, watch.get()) ? watch.release() : nullptr;
+Watch* Loop::watch(int fd) noexcept {
+  std::unique_ptr<Watch> watch(new (std::nothrow) Watch{.loop = *this, .fd = fd});
+  if (watch == nullptr) errno = ENOMEM;
+  if (watch == nullptr || !add(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, watch.get())) return nullptr;
+  return watch.release();
 }
 
 void Loop::unwatch(Watch* watch) noexcept {

@@ -57,6 +57,7 @@ struct Watch {
   Loop& loop;
   int fd;                      // -1: closed
   bool readable = false;       // bytes, an end or an error may be there
+  bool writable = false;       // there was room when the loop looked last, after a wait for it began
   bool hung_up = false;        // the peer sends no more
   bool broken = false;         // reset, or closed both ways
   int performed_in_a_row = 0;  // reads without a wait between them
@@ -75,26 +76,29 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
+  // ---- on the loop's thread, or before it has one ----
   void run();            // until stop()
   void turn(bool wait);  // once: what is ready now; `wait`: or what is ready next
   void stop() noexcept { stopped_ = true; }
-  // How often the loop has asked the kernel what is ready.
-  [[nodiscard]] std::uint64_t turns() const noexcept { return turns_; }
+  // How often it has asked the kernel what is ready and heard all of it: by then every Watch knows what came before.
+  [[nodiscard]] std::uint64_t looks() const noexcept { return looks_; }
 
-  // Runs `work` on the loop's thread, soon. Any thread.
+  // Runs `work`, which does not throw, on the loop's thread, soon; not after the loop's end. Any thread.
   void post(std::function<void()> work);
-  // Runs the task, at first right here. `at_end` hears what it threw, or nullptr.
+  // Runs the task, at first right here. `at_end`, which does not throw, hears what the task threw, or nullptr.
   void spawn(Task<void> task, std::function<void(const std::exception_ptr&)> at_end);
 
   // Others that are ready go first.
   auto yield() noexcept { return Yield(*this); }
-  auto until(std::int64_t steady_ns) noexcept { return Sleep(*this, steady_ns); }  // or a little longer
+  auto until(std::int64_t steady_ns) noexcept {
+    return Sleep(*this, steady_ns);
+  }  // of base/clock.h, or a little longer
   // Wakes a waiter without a descriptor in the next round. Once for each wait.
   void wake(Waiter& waiter) noexcept { enqueue(waiter); }
   static void waits(Waiter& waiter, std::coroutine_handle<> who) noexcept { waiter.who_ = who; }
 
   // A non-blocking descriptor, closed by unwatch(). nullptr and errno: the kernel has no memory for it.
-  [[nodiscard]] Watch* watch(int fd);
+  [[nodiscard]] Watch* watch(int fd) noexcept;
   void unwatch(Watch* watch) noexcept;
 
  private:
@@ -138,7 +142,8 @@ class Loop {
 
   void enqueue(Waiter& waiter) noexcept;
   [[nodiscard]] bool add(int fd, std::uint32_t events, void* what) noexcept;
-  void harvest(const epoll_event& event);
+  std::size_t look(int timeout_ms);
+  void serve(const epoll_event& event);
   void go_on(Watch& watch, Watch::Direction direction);
   void run_queued();
   void enlist(std::int64_t until, Waiter& sleeper);
@@ -146,7 +151,7 @@ class Loop {
   void wake_sleepers();
   void run_posted();
 
-  static constexpr std::size_t kEventsMax = 128;
+  static constexpr std::size_t kEventsMax = 512;
 
   int epoll_;
   int wakeup_;  // an eventfd that post() writes
@@ -155,7 +160,7 @@ class Loop {
   int timer_;
   bool stopped_ = false;
   bool ending_ = false;
-  std::uint64_t turns_ = 0;
+  std::uint64_t looks_ = 0;
   std::array<epoll_event, kEventsMax> events_{};
   std::vector<Waiter*> queue_;
   std::vector<Waiter*> running_;                            // the queue of the round before

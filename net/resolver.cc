@@ -2,7 +2,9 @@
 
 #include <netdb.h>
 
+#include <atomic>
 #include <boost/asio/post.hpp>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -11,8 +13,9 @@ namespace {
 error_code error_of(int result) noexcept {
   switch (result) {
     case EAI_AGAIN: return asio::error::host_not_found_try_again;
+    case EAI_FAIL: return asio::error::no_recovery;
     case EAI_MEMORY: return asio::error::no_memory;
-    case EAI_SYSTEM: return last_error();
+    case EAI_SYSTEM: return errno != 0 ? last_error() : error_code(asio::error::host_not_found);
     default: return asio::error::host_not_found;
   }
 }
@@ -20,7 +23,6 @@ error_code error_of(int result) noexcept {
 Lookup::Result look_up(const std::string& host, std::uint16_t port) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_ADDRCONFIG;
   addrinfo* first = nullptr;
   const int result = ::getaddrinfo(host.c_str(), nullptr, &hints, &first);
   if (result != 0) return {error_of(result), {}};
@@ -39,22 +41,30 @@ Lookup::Result look_up(const std::string& host, std::uint16_t port) {
 }
 }  // namespace
 
-// What the other thread and the loop share; `who` is the loop's, nullptr when nobody waits any more.
+// What the other thread and the loop share. `who` is the loop's, nullptr when nobody waits any more; then the thread
+// does not begin: while no server answers, those who gave up would keep it from all who come later.
 struct Lookup::Pending {
   Lookup* who;
+  std::atomic<bool> wanted{true};
 };
+
+void Lookup::forget() noexcept {
+  pending_->who = nullptr;
+  pending_->wanted.store(false, std::memory_order_relaxed);
+}
 
 Lookup::Lookup(Resolver& resolver, Loop& loop, std::string host, std::uint16_t port)
     : resolver_(resolver), loop_(loop), host_(std::move(host)), port_(port) {}
 
 Lookup::~Lookup() {
-  if (pending_) pending_->who = nullptr;
+  if (pending_) forget();
 }
 
 void Lookup::await_suspend(std::coroutine_handle<> who) {
   Loop::waits(*this, who);
-  pending_ = std::make_shared<Pending>(Pending{this});
+  pending_ = std::make_shared<Pending>(this);
   asio::post(resolver_.thread(), [pending = pending_, &loop = loop_, host = host_, port = port_] {
+    if (!pending->wanted.load(std::memory_order_relaxed)) return;
     loop.post([pending, &loop, found = look_up(host, port)] {
       if (pending->who == nullptr) return;
       Lookup& waiting = *std::exchange(pending->who, nullptr);
@@ -66,7 +76,7 @@ void Lookup::await_suspend(std::coroutine_handle<> who) {
 
 void Lookup::cancel() noexcept {
   if (!pending_ || pending_->who == nullptr) return;
-  pending_->who = nullptr;
+  forget();
   found_ = Result(asio::error::operation_aborted, {});
   loop_.wake(*this);
 }

@@ -13,7 +13,7 @@
 
 namespace tollgate::net {
 
-// Its end waits for the look-up that is under way. It ends before the loops that wait for it.
+// Of one loop, on its thread. Its end waits for the look-up that is under way, and comes before the loop's.
 class Resolver {
  public:
   Resolver() = default;
@@ -43,6 +43,7 @@ class Lookup final : public Waiter {
 
  private:
   struct Pending;
+  void forget() noexcept;
   bool perform() noexcept override { return true; }
 
   Resolver& resolver_;

@@ -24,8 +24,9 @@ error_code last_error() noexcept { return {errno, boost::system::system_category
 bool ReadSome::await_ready() noexcept { return has_turn(*from_) && perform(); }
 void ReadSome::await_suspend(std::coroutine_handle<> who) noexcept { wait_or_line_up(*from_, *this, who); }
 
-// A read that did not fill its space has emptied the socket, and what comes later makes a new event. An end that came
-// together with the last bytes makes none: the loop has seen it then (hung_up), and the socket stays readable.
+// A read that did not fill its space has emptied the socket (or stopped at urgent data, which nobody here uses), and
+// what comes later makes a new event. An end that came together with the last bytes makes none: the loop has seen it
+// then (hung_up), and the socket stays readable.
 bool ReadSome::perform() noexcept {
   if (into_.empty()) return true;
   ssize_t got = 0;

@@ -44,16 +44,18 @@ class ReadSome final : public Waiter {
   std::size_t got_ = 0;
 };
 
-// For what was tried and would have blocked. To read after something else than that: with `emptied` false, so that what
-// may be there still is not waited for.
+// For what was tried and would have blocked. Where nothing was tried since an earlier wait, or a read gave up for
+// another reason: with `tried` false, so that what is there already is not waited for.
 class WaitUntil final : public Waiter {
  public:
-  WaitUntil(Watch* watch, Watch::Direction direction, bool emptied = true) noexcept
-      : of_(watch), for_(direction), emptied_(emptied) {}
+  WaitUntil(Watch* watch, Watch::Direction direction, bool tried = true) noexcept
+      : of_(watch), for_(direction), tried_(tried) {}
   [[nodiscard]] bool await_ready() const noexcept { return for_ == Watch::kBroken && of_->broken; }
   void await_suspend(std::coroutine_handle<> who) noexcept {
-    if (for_ == Watch::kRead && emptied_) of_->readable = false;
-    for_ == Watch::kRead && of_->readable ? of_->wait_turn(*this, for_, who) : of_->wait(*this, for_, who);
+    bool never = false;
+    bool& ready = for_ == Watch::kRead ? of_->readable : for_ == Watch::kWrite ? of_->writable : never;
+    if (tried_) ready = false;
+    ready ? of_->wait_turn(*this, for_, who) : of_->wait(*this, for_, who);
   }
   [[nodiscard]] error_code await_resume() const noexcept { return cancelled(); }
 
@@ -62,7 +64,7 @@ class WaitUntil final : public Waiter {
 
   Watch* of_;
   Watch::Direction for_;
-  bool emptied_;
+  bool tried_;
 };
 
 class Descriptor {
@@ -91,14 +93,13 @@ class Descriptor {
   Watch* watch_ = nullptr;  // nullptr: closed
 };
 
+// All but connect() of an open socket only.
 class Socket : public Descriptor {
  public:
   // Also closes what was open before.
   [[nodiscard]] Task<error_code> connect(Loop& loop, Endpoint to);
   ReadSome read_some(std::span<char> into) noexcept { return {watch_, into}; }
-  WaitUntil wait_until(Watch::Direction direction, bool emptied = true) noexcept {
-    return {watch_, direction, emptied};
-  }
+  WaitUntil wait_until(Watch::Direction direction, bool tried = true) noexcept { return {watch_, direction, tried}; }
   void set_option(int level, int name, int value) noexcept;  // best effort
 
   // As of the loop's last look: the peer sends no more (what it sent may still be unread), or has broken off.
@@ -111,6 +112,7 @@ class Socket : public Descriptor {
   // The same as of now, by a system call.
   [[nodiscard]] bool look_if_open_and_silent() noexcept;
   [[nodiscard]] bool may_be_readable() const noexcept { return watch_->readable; }
+  void was_emptied() noexcept { watch_->readable = false; }  // by a read that did not go through here
   [[nodiscard]] Loop& loop() const noexcept { return watch_->loop; }
 };
 

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <array>
+
 namespace tollgate::gateway {
 namespace {
 
@@ -152,6 +154,15 @@ class IdleConnectionsTest : public testing::Test {
     ++opened_;
   }
 
+  Task<void> take_after_reading(UpstreamConnection& from) {
+    std::array<char, 16> into{};
+    co_await from.stream.read_some(into);
+    taken_ = service_->take_idle(0);
+    has_read_ = true;
+  }
+
+  bool has_read_ = false;
+  std::unique_ptr<UpstreamConnection> taken_;
   asio::io_context context_{1};
   asio::ip::tcp::acceptor acceptor_{context_, Endpoint(asio::ip::address_v4::loopback(), 0)};
   std::vector<asio::ip::tcp::socket> peers_;
@@ -213,6 +224,22 @@ TEST_F(IdleConnectionsTest, ThatTheLoopHasSeenClosedOrSpokenOnAreNotUsed) {
   loop_.turn(false);
   EXPECT_EQ(service_->take_idle(0), nullptr);
   EXPECT_EQ(gauge(), 0);
+}
+
+// Its event stands behind that of who takes it.
+TEST_F(IdleConnectionsTest, ThatWereClosedInTheSameLookAreNotUsed) {
+  auto busy = connect();
+  auto closed = connect();
+  auto* const closed_raw = closed.get();
+  service_->give_idle(std::move(closed), 8, kNow);
+  loop_.turn(false);
+  loop_.spawn(take_after_reading(*busy), [](const std::exception_ptr& failure) { EXPECT_FALSE(failure); });
+  peers_[0].send(asio::buffer("x", 1));
+  wait_readable(*busy);
+  peers_[1].close();
+  wait_readable(*closed_raw);
+  while (!has_read_) loop_.turn(true);
+  EXPECT_EQ(taken_, nullptr);
 }
 
 // It may have been spoken on since then, and the loop cannot know yet.

@@ -67,10 +67,10 @@ TEST(Loop, LetsTheOthersGoFirstWhereOneYields) {
   std::string said;
   loop.spawn(say_three_times(loop, said, 'a'), expect_no_failure);
   loop.spawn(say_three_times(loop, said, 'b'), expect_no_failure);
-  const auto before = loop.turns();
+  const auto before = loop.looks();
   loop.turn(false);
   EXPECT_EQ(said, "abab");
-  EXPECT_EQ(loop.turns(), before + 1);
+  EXPECT_EQ(loop.looks(), before + 1);
   loop.turn(false);
   EXPECT_EQ(said, "ababab");
 }

@@ -66,6 +66,10 @@ class SocketTest : public testing::Test {
     }
     ++ended_;
   }
+  Task<void> wait_for_room(bool tried) {
+    failed_ = co_await ours_.wait_until(Watch::kWrite, tried);
+    ++ended_;
+  }
   Task<void> wait_for_error() {
     failed_ = co_await ours_.wait_until(Watch::kBroken);
     ++ended_;
@@ -211,6 +215,23 @@ TEST_F(SocketTest, SendsAllOfItAsThePeerMakesRoom) {
   run_until_ended(1);
   EXPECT_FALSE(failed_);
   EXPECT_EQ(heard, "head " + text);
+}
+
+// The room came while nobody waited for it, and makes no second event.
+TEST_F(SocketTest, RoomThatCameBetweenTwoWaitsIsNotForgotten) {
+  const std::string text(4 << 20, 'y');
+  Outgoing out;
+  out.add(text);
+  while (!failed_) out.send_some(ours_.native_handle(), failed_);
+  loop_.spawn(wait_for_room(true), expect_no_failure);
+  ours_.cancel();
+  std::string piece(1 << 16, '\0');
+  while (::recv(peer_, piece.data(), piece.size(), MSG_DONTWAIT) > 0) continue;
+  run_until_ended(1);
+  EXPECT_EQ(failed_, asio::error::operation_aborted);
+  loop_.spawn(wait_for_room(false), expect_no_failure);
+  run_until_ended(2);
+  EXPECT_FALSE(failed_);
 }
 
 TEST_F(SocketTest, WhoWaitsForAnErrorDoesNotHearBytes) {
