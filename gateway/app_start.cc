@@ -48,10 +48,12 @@ std::int64_t admin_connections_max() {
 }
 
 // Idle clients must not take them either: each connection is let in with one for its upstream.
-std::int64_t connections_by_descriptors(std::int64_t wanted) {
-  constexpr std::int64_t kOwn = 40;  // store, journal, logs, loops, listeners
+std::int64_t connections_by_descriptors(std::int64_t wanted, std::int64_t workers) {
+  constexpr std::int64_t kOthers = 40;    // store, journal, logs, the other threads' loops
+  constexpr std::int64_t kOfAWorker = 5;  // three of its loop, two listeners
+  const std::int64_t own = kOthers + workers * kOfAWorker;
   const std::int64_t descriptors = descriptors_max();
-  const std::int64_t room = std::max<std::int64_t>((descriptors - kOwn - admin_connections_max()) / 2, 1);
+  const std::int64_t room = std::max<std::int64_t>((descriptors - own - admin_connections_max()) / 2, 1);
   if (room < wanted) {
     spdlog::info("{} descriptors allow {} client connections, not the {} of limits.connections_max", descriptors, room,
                  wanted);
@@ -90,7 +92,8 @@ Result<void> Serve::start() {
   }
   const Clock& clock = manual_clock_ ? static_cast<const Clock&>(*manual_clock_) : system_clock_;
   plane_.reset(new Plane{clock, *directory_, *quiescence_, *journal_, *keeper_, *metrics_, access_log_.get()});
-  plane_->connections_by_descriptors = connections_by_descriptors(config_->limits.connections_max);
+  plane_->connections_by_descriptors =
+      connections_by_descriptors(config_->limits.connections_max, static_cast<std::int64_t>(workers));
   for (std::size_t i = 0; i < workers; ++i) workers_.push_back(std::make_unique<Worker>(i, *plane_, config_));
   if (auto r = start_billing(); !r) return r;
   add_metrics();

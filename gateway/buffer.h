@@ -76,6 +76,14 @@ class Buffer {
     end_ -= begin_;
     begin_ = 0;
   }
+  // Leaves the block to others while nothing is held; it still counts, since it will be wanted back. False: there is no
+  // pool to leave it to. Nothing else but take_back() comes next.
+  [[nodiscard]] bool lend() {
+    if (pool_ == nullptr || !empty()) return false;
+    pool_->give(std::move(block_));
+    return true;
+  }
+  void take_back() { block_ = pool_->take(); }
   void release() {
     if (block_ && pool_ != nullptr) pool_->give(std::move(block_));
     block_.reset();

@@ -102,6 +102,10 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   Task<error_code> send_to_upstream(Outgoing& out);
   Task<error_code> send_rest_to_upstream(Outgoing& out);
 
+  // Waits for bytes of a long body, with its block lent meanwhile.
+  Task<error_code> wait_without_block(Stream& from, Buffer& into);
+  Task<error_code> wait_and_take_back(Stream& from, Buffer& into);
+
   // One read of a request's body into in_, within body_ms and the least pace.
   Task<error_code> read_body_bytes();
 

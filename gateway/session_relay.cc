@@ -72,9 +72,13 @@ Task<bool> Session::read_upstream(Call& call) {
   if (call.body_done || call.answered) {
     set_upstream_deadline(call.service->config->definition.timeout_ms.value_or(worker_.config().timeouts.upstream_ms));
   }
-  const auto space = up_.space();
   reading_upstream_ = true;
-  const auto [error, got] = co_await upstream_->stream.read_some(space);
+  error_code error = co_await wait_without_block(upstream_->stream, up_);
+  std::size_t got = 0;
+  if (!error) {
+    const auto space = up_.space();
+    std::tie(error, got) = co_await upstream_->stream.read_some(space);
+  }
   reading_upstream_ = false;
   clear_upstream_deadline();
   up_.append(got);

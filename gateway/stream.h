@@ -68,6 +68,10 @@ class Stream {
     return {socket_, read_tls(into)};
   }
 
+  // A read may find something without waiting.
+  [[nodiscard]] bool may_be_readable() const noexcept { return is_tls() || socket_.may_be_readable(); }
+  net::WaitUntil wait_to_read() noexcept { return socket_.wait_until(net::Watch::kRead, false); }
+
   // Sends without waiting; 0 and would_block when the socket must be waited for first, by wait_to_send().
   std::size_t send_some(Outgoing& out, error_code& error) noexcept {
     return tls_ == nullptr ? out.send_some(socket_.native_handle(), error) : send_tls(out, error);

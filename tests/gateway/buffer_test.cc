@@ -55,6 +55,47 @@ TEST(Buffer, MakesRoomByMovingWhatItHoldsToTheFront) {
   EXPECT_EQ(buffer.space().size(), 3U);
 }
 
+TEST(Buffer, LeavesItsBlockToOthersWhileItHoldsNothing) {
+  BlockPool pool(16, 4);
+  Buffer first;
+  Buffer second;
+  first.use(pool);
+  const char* const block = first.space().data();
+  put(first, "bytes");
+  EXPECT_FALSE(first.lend());
+  first.consume(5);
+  EXPECT_TRUE(first.lend());
+  EXPECT_FALSE(first.has_block());
+  second.use(pool);
+  EXPECT_EQ(second.space().data(), block);
+  second.release();
+  first.take_back();
+  EXPECT_EQ(first.space().data(), block);
+  EXPECT_EQ(first.space().size(), 16U);
+}
+
+TEST(Buffer, DoesNotLendABlockOfItsOwn) {
+  Buffer buffer;
+  buffer.use_own(16);
+  EXPECT_FALSE(buffer.lend());
+  EXPECT_TRUE(buffer.has_block());
+}
+
+TEST(Buffer, ThatIsLentStillCounts) {
+  meter::Cell counted;
+  BufferBudget budget(counted);
+  BlockPool pool(16, 4);
+  Buffer buffer(budget);
+  buffer.use(pool);
+  const auto held = counted.load();
+  EXPECT_GT(held, 0);
+  EXPECT_TRUE(buffer.lend());
+  EXPECT_EQ(counted.load(), held);
+  buffer.take_back();
+  buffer.release();
+  EXPECT_EQ(counted.load(), 0);
+}
+
 TEST(Buffer, KeepsItsBytesWhenItMovesToALargerBlock) {
   BlockPool small(8, 4);
   BlockPool large(32, 4);
