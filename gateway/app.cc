@@ -162,12 +162,14 @@ void Serve::collect_usage() {
   }
 }
 
-// A round costs with the subscriptions in use, and totals are cumulative: where rounds are long, fewer of them carry
-// the same. So that they take a tenth of a core, or what is needed to be no later than kCollectPauseMax.
+std::chrono::nanoseconds pause_after_collection(std::chrono::nanoseconds interval,
+                                                std::chrono::nanoseconds took) noexcept {
+  return std::max(interval, std::min<std::chrono::nanoseconds>(9 * took, kCollectPauseMax));
+}
+
 void Serve::schedule_collection() {
   const std::chrono::milliseconds interval(collect_interval_ms_.load(std::memory_order_relaxed));
-  const std::chrono::nanoseconds rest = std::min<std::chrono::nanoseconds>(9 * last_collection_, kCollectPauseMax);
-  collect_timer_->expires_after(std::max<std::chrono::nanoseconds>(interval, rest));
+  collect_timer_->expires_after(pause_after_collection(interval, last_collection_));
   collect_timer_->async_wait([this](const error_code& error) {
     // An expired timer's handler may be queued already when it is cancelled: then it must not arm it again.
     if (error || stopping_) return;

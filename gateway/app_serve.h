@@ -30,6 +30,12 @@
 
 namespace tollgate::gateway {
 
+// Between two rounds of collection, of which the last took so long. A round costs with the subscriptions in use, and
+// totals are cumulative: where rounds are long, fewer of them carry the same. So that they take a tenth of a core, or
+// what is needed to wait no longer than 5 s.
+[[nodiscard]] std::chrono::nanoseconds pause_after_collection(std::chrono::nanoseconds interval,
+                                                              std::chrono::nanoseconds took) noexcept;
+
 class Serve final : public Traffic {
  public:
   Serve(const Config& config, const ConfigSource& source);
