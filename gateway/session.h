@@ -78,7 +78,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   Task<void> exchange(Call& call);
   Task<void> or_end_both(Call& call, Task<void> half);
   Task<void> send_request(Call& call);
-  Task<void> send_rest_of_request(Call& call, Outgoing out);
+  Task<void> send_rest_of_request(Call& call, Outgoing out, error_code error);
   [[nodiscard]] bool may_be_sent_twice(const Call& call) const noexcept;
   void keep_for_retry(Call& call);
   static void keep_for_retry(Call& call, std::string_view piece);
@@ -98,9 +98,9 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
 
   // Sends all of it; waits only for what the socket did not take at once.
   Task<error_code> send_to_client(Outgoing& out);
-  Task<error_code> send_rest_to_client(Outgoing& out);
+  Task<error_code> send_rest_to_client(Outgoing& out, error_code error);
   Task<error_code> send_to_upstream(Outgoing& out);
-  Task<error_code> send_rest_to_upstream(Outgoing& out);
+  Task<error_code> send_rest_to_upstream(Outgoing& out, error_code error);
 
   // Waits for bytes of a long body, with its block lent meanwhile.
   Task<error_code> wait_without_block(Stream& from, Buffer& into);

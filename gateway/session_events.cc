@@ -130,21 +130,19 @@ Task<bool> Session::hold_back() {
 // What upload() has to say goes first, whoever gets to write: two writers must not share the middle of a piece.
 Task<error_code> Session::send_to_client(Outgoing& out) {
   error_code error;
-  if (!interim_.empty()) return send_rest_to_client(out);
+  if (!interim_.empty()) return send_rest_to_client(out, error);
   if (!out.empty()) client_.send_some(out, error);
   if (out.empty() || (error && !would_block(error))) return error;
-  return send_rest_to_client(out);
+  return send_rest_to_client(out, error);
 }
 
-Task<error_code> Session::send_rest_to_client(Outgoing& out) {
-  error_code error;
-  while (!interim_.empty() || !out.empty()) {
-    client_.send_some(interim_.empty() ? out : interim_, error);
-    if (!error) continue;
+// `error`: how the last try ended, if there was one.
+Task<error_code> Session::send_rest_to_client(Outgoing& out, error_code error) {
+  while (true) {
     if (would_block(error)) error = co_await wait_for_taker();
-    if (error) co_return error;
+    if (error || (interim_.empty() && out.empty())) co_return error;
+    client_.send_some(interim_.empty() ? out : interim_, error);
   }
-  co_return error_code();
 }
 
 // Until the client's socket has room again. What a client takes is what it acknowledges: room shows only when a large
@@ -173,19 +171,15 @@ Task<error_code> Session::send_to_upstream(Outgoing& out) {
   error_code error;
   if (!out.empty()) upstream_->stream.send_some(out, error);
   if (out.empty() || (error && !would_block(error))) return error;
-  return send_rest_to_upstream(out);
+  return send_rest_to_upstream(out, error);
 }
 
-Task<error_code> Session::send_rest_to_upstream(Outgoing& out) {
-  error_code error;
-  while (!out.empty()) {
+Task<error_code> Session::send_rest_to_upstream(Outgoing& out, error_code error) {
+  while (true) {
+    if (would_block(error)) error = co_await upstream_->stream.wait_to_send();
+    if (error || out.empty()) co_return error;
     upstream_->stream.send_some(out, error);
-    if (out.empty() || !error) continue;
-    if (!would_block(error)) co_return error;
-    const error_code waited = co_await upstream_->stream.wait_to_send();
-    if (waited) co_return waited;
   }
-  co_return error_code();
 }
 
 }  // namespace tollgate::gateway

@@ -234,16 +234,16 @@ Task<void> Session::send_request(Call& call) {
   call.nothing_sent = true;
   error_code error;
   call.nothing_sent = upstream_->stream.send_some(out, error) == 0;
-  if (!out.empty() && (!error || would_block(error))) return send_rest_of_request(call, out);
+  if (!out.empty() && (!error || would_block(error))) return send_rest_of_request(call, out, error);
   // Not final: the upstream may have answered and closed before it took everything. Reading will tell.
   call.upload_failed = static_cast<bool>(error);
   return net::Done();
 }
 
-Task<void> Session::send_rest_of_request(Call& call, Outgoing out) {
+Task<void> Session::send_rest_of_request(Call& call, Outgoing out, error_code error) {
   set_upstream_deadline(call.service->config->definition.timeout_ms.value_or(worker_.config().timeouts.upstream_ms));
   call.nothing_sent = false;  // some of it may leave before an error
-  const error_code error = co_await send_to_upstream(out);
+  error = co_await send_rest_to_upstream(out, error);
   clear_upstream_deadline();
   call.upload_failed = static_cast<bool>(error);
 }

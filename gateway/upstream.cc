@@ -64,8 +64,8 @@ WorkerService::~WorkerService() {
 }
 
 // A connection that the upstream has closed would cost a POST its answer, and bytes that nobody asked for would become
-// the answer to somebody else's call. The loop sees both by itself, each time that it asks what is ready; only where
-// all idle connections came back since then, a system call has to.
+// the answer to somebody else's call. The loop knows both of a connection at which it has looked since the last
+// answer; at one that came back since then, a system call has to look.
 std::unique_ptr<UpstreamConnection> WorkerService::take_idle(std::size_t upstream) {
   auto& connections = idle[upstream];
   while (!connections.empty()) {

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "tests/net/counted.h"
 
 namespace tollgate::net {
 namespace {
@@ -93,13 +94,6 @@ TEST(Loop, WakesSleepersNotBeforeTheirTimeAndTheEarliestFirst) {
   EXPECT_EQ(said, "abc");
 }
 
-struct Counted {
-  explicit Counted(int& of) : count(of) { ++count; }
-  ~Counted() { --count; }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-  int& count;
-};
 Task<void> wait_for_long(Loop& loop, int& alive, bool sleeps) {
   const Counted counted(alive);
   if (sleeps) co_await loop.until(steady_ns() + 3'600'000'000'000);

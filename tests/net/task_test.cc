@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/net/counted.h"
+
 namespace tollgate::net {
 namespace {
 
@@ -90,13 +92,6 @@ TEST(Task, DoesNotNestWhatEndsOneAfterTheOther) {
   EXPECT_EQ(sum, 550'000);
 }
 
-struct Counted {
-  explicit Counted(int& of) : count(of) { ++count; }
-  ~Counted() { --count; }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-  int& count;
-};
 Task<void> hold_one(Gate& gate, int& count) {
   const Counted counted(count);
   co_await gate;
