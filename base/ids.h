@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -25,6 +26,12 @@ using Sha256 = std::array<std::uint8_t, 32>;
 
 // Equal or not in time that depends on the lengths alone.
 [[nodiscard]] bool equal_in_constant_time(std::string_view a, std::string_view b) noexcept;
+[[nodiscard]] inline bool equal_in_constant_time(const Sha256& a, const Sha256& b) noexcept {
+  using Words = std::array<std::uint64_t, 4>;
+  const auto left = std::bit_cast<Words>(a);
+  const auto right = std::bit_cast<Words>(b);
+  return ((left[0] ^ right[0]) | (left[1] ^ right[1]) | (left[2] ^ right[2]) | (left[3] ^ right[3])) == 0;
+}
 
 // An API key: "tg_", 160 random bits and a 20-bit checksum, in base 32 of lower-case letters and digits.
 [[nodiscard]] std::string make_api_key();

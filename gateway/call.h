@@ -48,10 +48,10 @@ struct Call {
   bool nothing_sent = true;      // the upstream's socket took no byte of it
   bool retry = false;            // to be sent again, on a fresh connection
   bool retried = false;
-  bool replayable = false;                   // all that was sent so far can be sent again:
-  std::string head_copy;                     // if the body did not come whole with the head, which else is still in
-  std::string body_copy;                     // the input, these are the head and the body's bytes until now
-  HeldBytes copied;                          // by these two
+  bool replayable = false;   // all that was sent so far can be sent again:
+  bool body_copied = false;  // it did not come whole with the head: its bytes until now are here
+  std::string body_copy;
+  HeldBytes copied;                          // by it
   bool cut = false;                          // by the gateway itself, which ends
   int status = 0;                            // sent to the client
   std::array<char, 20> size_line{};          // of the first chunk on its way to the upstream

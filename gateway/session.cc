@@ -40,7 +40,7 @@ Session::Session(Worker& worker, Stream client, const asio::ip::address& peer)
       address_(client_address(peer)),
       in_(worker.buffer_budget(), kSmallBlock),
       up_(worker.buffer_budget()) {
-  out_held_.count_in(worker_.buffer_budget());
+  heads_held_.count_in(worker_.buffer_budget());
   worker_.enlist(*this);
   worker_.cells().client_connections.add(1);
 }
@@ -313,7 +313,8 @@ void Session::settle(Call& call) {
     log_upstream_fault(call);
   if (worker_.plane().access_log != nullptr) write_access_line(call);
   if (out_.capacity() > kSmallBlock) std::string().swap(out_);
-  count_out();
+  if (head_copy_.capacity() > kSmallBlock) std::string().swap(head_copy_);
+  count_heads();
 }
 
 void Session::write_access_line(Call& call) {

@@ -59,7 +59,10 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   void log_upstream_fault(const Call& call);
   Task<void> linger();
   // A usual head's room is the connection's own, as is a small block of in_; what is larger is the budget's.
-  void count_out() noexcept { out_held_.set(out_.capacity() > kSmallBlock ? out_.capacity() : 0); }
+  void count_heads() noexcept {
+    heads_held_.set((out_.capacity() > kSmallBlock ? out_.capacity() : 0) +
+                    (head_copy_.capacity() > kSmallBlock ? head_copy_.capacity() : 0));
+  }
 
   // session_admit.cc: phases 3 to 5
   std::optional<Reason> decide(Call& call);
@@ -77,6 +80,7 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   Task<error_code> secure(WorkerService& service, UpstreamConnection& connection);
   Task<void> exchange(Call& call);
   Task<void> or_end_both(Call& call, Task<void> half);
+  static void add_in_one_piece(Outgoing& out, std::string_view head, Buffer& buffer, std::string_view body) noexcept;
   Task<void> send_request(Call& call);
   Task<void> send_rest_of_request(Call& call, Outgoing out, error_code error);
   [[nodiscard]] bool may_be_sent_twice(const Call& call) const noexcept;
@@ -127,11 +131,12 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   std::string log_method_;       // copies for the access log, where one is kept
   std::string log_path_;
   std::string log_trace_;
-  Buffer in_;        // from the client
-  Buffer up_;        // from the upstream
-  std::string out_;  // the head being written, to either side
-  HeldBytes out_held_;
-  Outgoing interim_;  // 100 Continue, as far as it has not left
+  Buffer in_;              // from the client
+  Buffer up_;              // from the upstream
+  std::string out_;        // the head being written, to either side
+  std::string head_copy_;  // the request's, as it came, where a second try may want it
+  HeldBytes heads_held_;   // by these two
+  Outgoing interim_;       // 100 Continue, as far as it has not left
   HeadScanner scanner_;
   RequestHead request_;
   ResponseHead response_;

@@ -8,7 +8,7 @@
 
 namespace tollgate::gateway {
 namespace {
-constexpr std::size_t kReplayBodyMax = kLargeBlock;
+constexpr std::size_t kReplayBodyMax = 64 * 1024;
 // No descriptor, port or memory for another connection: nothing that an upstream could be blamed for.
 bool is_of_this_machine(const error_code& error) noexcept {
   return error == asio::error::no_descriptors || error == boost::system::errc::too_many_files_open_in_system ||
@@ -38,22 +38,24 @@ bool Session::may_be_sent_twice(const Call& call) const noexcept {
   return request_.is_idempotent || call.service->config->definition.retry_unsafe;
 }
 
-// While a kept connection may turn out to be dead: what a second try needs. A request that came whole is still in the
-// input buffer; of another one the head and the body so far are copied.
+// While a kept connection may turn out to be dead: what a second try needs. The head is copied, since another takes its
+// place in front of the body. A body that came whole stays in the input buffer; of another one what came is copied.
 void Session::keep_for_retry(Call& call) {
   call.replayable = upstream_->reused && !call.retried && (call.body_done || may_be_sent_twice(call));
-  if (!call.replayable || call.body_done) return;
-  call.head_copy.assign(request_.method.data(), scanner_.bytes());  // the method is its first word
+  if (!call.replayable) return;
+  head_copy_.assign(request_.method.data(), scanner_.bytes());  // the method is its first word
+  call.body_copied = !call.body_done;
+  if (!call.body_copied) return;
   call.body_copy = call.first_body;
   call.copied.count_in(worker_.buffer_budget());
-  call.copied.set(call.head_copy.capacity() + call.body_copy.capacity());
+  call.copied.set(call.body_copy.capacity());
 }
 
 void Session::keep_for_retry(Call& call, std::string_view piece) {
   if (!call.replayable) return;
   call.replayable = call.body_copy.size() + piece.size() <= kReplayBodyMax;
   if (call.replayable) call.body_copy += piece;
-  call.copied.set(call.head_copy.capacity() + call.body_copy.capacity());
+  call.copied.set(call.body_copy.capacity());
 }
 
 // Back to the begin of the request for the second try. False: it cannot be made any more; the call says why.
@@ -64,14 +66,12 @@ bool Session::rewind(Call& call) {
   call.upload_unwanted = false;
   if (!call.replayable && !call.fault) call.fault = Reason::upstream_failed;
   if (call.fault || call.client_failed) return false;
-  if (!call.head_copy.empty()) {
-    // As it was the first time, unless a reload has set narrower limits since.
-    if (request_.parse(call.head_copy, head_limits()) != HeadFault::none) {
-      call.fault = Reason::upstream_failed;
-      return false;
-    }
-    call.first_body = call.body_copy;
+  // As it was the first time, unless a reload has set narrower limits since.
+  if (request_.parse(head_copy_, head_limits()) != HeadFault::none) {
+    call.fault = Reason::upstream_failed;
+    return false;
   }
+  if (call.body_copied) call.first_body = call.body_copy;
   return true;
 }
 
@@ -86,7 +86,7 @@ Task<bool> Session::connect(Call& call, bool fresh) {
 // The upstream to try now, with upstream_ if it has an idle connection; kNoUpstream: all were tried.
 std::size_t Session::choose_connection(Call& call, bool fresh) {
   WorkerService& service = *call.service;
-  const std::size_t index = choose_upstream(*service.config, call.tried, steady_ns(), service.turn++);
+  const std::size_t index = choose_upstream(*service.config, call.tried, worker_.coarse_now_ns(), service.turn++);
   if (index == kNoUpstream) return index;
   call.upstream_index = index;
   if (!fresh) upstream_ = service.take_idle(index);
@@ -207,6 +207,14 @@ Task<void> Session::or_end_both(Call& call, Task<void> half) {
   }
 }
 
+// The head that came stands where the one that goes is put, and is not wanted any more.
+void Session::add_in_one_piece(Outgoing& out, std::string_view head, Buffer& buffer, std::string_view body) noexcept {
+  const std::string_view whole = buffer.put_before(body, head);
+  if (!whole.empty()) return out.add(whole);
+  out.add(head);
+  out.add(body);
+}
+
 Task<void> Session::send_request(Call& call) {
   ForwardedCall forwarded;
   forwarded.upstream_host = upstream_->upstream->host;
@@ -218,16 +226,21 @@ Task<void> Session::send_request(Call& call) {
   forwarded.trust_forwarded = worker_.config().trust_forwarded;
   out_.clear();
   write_request_head(out_, request_, forwarded);
-  count_out();
   keep_for_retry(call);
+  count_heads();
 
   Outgoing out;
-  out.add(out_);
-  const bool chunked = request_.body == BodyKind::chunked;
-  if (chunked && !call.first_body.empty()) out.add(write_chunk_size(call.size_line, call.first_body.size()));
-  out.add(call.first_body);
-  if (chunked && !call.first_body.empty()) out.add(kChunkEnd);
-  if (chunked && call.body_done) out.add(kLastChunk);
+  if (request_.body == BodyKind::chunked) {
+    out.add(out_);
+    if (!call.first_body.empty()) {
+      out.add(write_chunk_size(call.size_line, call.first_body.size()));
+      out.add(call.first_body);
+      out.add(kChunkEnd);
+    }
+    if (call.body_done) out.add(kLastChunk);
+  } else {
+    add_in_one_piece(out, out_, in_, call.first_body);
+  }
 
   // Counted before the first byte leaves: a process killed in between must not have served a call unseen.
   call.forward(steady_ns());
@@ -339,7 +352,7 @@ void Session::keep_or_drop_upstream(Call& call) {
   if (call.answered) call.service->keep_session(*connection, worker_.coarse_now_ns());
   if (!clean || worker_.draining()) return;
   const auto idle_max = static_cast<std::size_t>(worker_.config().upstreams.idle_connections_max);
-  call.service->give_idle(std::move(connection), idle_max, steady_ns());
+  call.service->give_idle(std::move(connection), idle_max, worker_.coarse_now_ns());
 }
 
 // A fault of the upstream's: remembered for its health and, if nothing was answered yet, for the client.

@@ -114,7 +114,7 @@ Task<void> Session::relay(Call& call) {
   answer.date = worker_.http_date();
   out_.clear();
   write_response_head(out_, response_, answer);
-  count_out();
+  count_heads();
   call.status = response_.status;
   call.service->cells.answers[static_cast<std::size_t>(response_.status)].add(1);
   call.answered = true;
@@ -146,12 +146,17 @@ Task<void> Session::relay(Call& call) {
       if (head.size() + data.size() <= kReleaseBeforeWriteMax) call.release();
     }
     Outgoing out;
-    out.add(head);
-    const bool chunk = framing == BodyKind::chunked && !data.empty();
-    if (chunk) out.add(write_chunk_size(size_line, data.size()));
-    out.add(data);
-    if (chunk) out.add(kChunkEnd);
-    if (whole && framing == BodyKind::chunked) out.add(kLastChunk);
+    if (framing == BodyKind::chunked) {
+      out.add(head);
+      if (!data.empty()) {
+        out.add(write_chunk_size(size_line, data.size()));
+        out.add(data);
+        out.add(kChunkEnd);
+      }
+      if (whole) out.add(kLastChunk);
+    } else {
+      add_in_one_piece(out, head, up_, data);
+    }
     const error_code error = co_await send_to_client(out);
     if (error) call.client_failed = true;
     head = {};

@@ -176,7 +176,7 @@ class Worker {
   LineBudget limit_lines_;
   LineBudget trouble_lines_;
   BlockPool small_blocks_{kSmallBlock, 4096};
-  BlockPool large_blocks_{kLargeBlock, 512};
+  BlockPool large_blocks_{kLargeBlock, 256};
   boost::intrusive::list<SessionLink, boost::intrusive::constant_time_size<false>> sessions_;
   // The same in two lists: what every tick looks at must not grow with connections that say nothing.
   using TurnMember = boost::intrusive::member_hook<SessionLink, SessionLink::TurnHook, &SessionLink::turn_hook>;

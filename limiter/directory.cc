@@ -48,10 +48,7 @@ std::uint64_t Directory::KeyTraits::hash(const Key& key) noexcept {
 }
 
 bool Directory::KeyTraits::equal(const KeyEntry& entry, const Key& key) noexcept {
-  const auto view = [](const Sha256& hash) {
-    return std::string_view(reinterpret_cast<const char*>(hash.data()), hash.size());
-  };
-  return equal_in_constant_time(view(entry.hash), view(key));
+  return equal_in_constant_time(entry.hash, key);
 }
 
 std::uint64_t Directory::SubscriptionTraits::hash(Key key) noexcept {

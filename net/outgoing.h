@@ -27,8 +27,11 @@ class Outgoing {
   std::size_t send_some(int socket, error_code& error) noexcept {
     constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
     ssize_t sent = 0;
-    if (first_ + 1 == count_) {
-      sent = ::send(socket, pieces_[first_].iov_base, pieces_[first_].iov_len, kFlags);
+    std::array<char, kCopiedMax> copy;
+    const bool in_one_piece = first_ + 1 == count_ || size() <= copy.size();
+    if (in_one_piece) {
+      const std::string_view bytes = gather(copy);
+      sent = ::send(socket, bytes.data(), bytes.size(), kFlags);
     } else {
       msghdr message{};
       message.msg_iov = &pieces_[first_];
@@ -70,6 +73,15 @@ class Outgoing {
   }
 
  private:
+  // Up to here a copy costs less than several pieces cost the kernel: an event of a streamed answer, say.
+  static constexpr std::size_t kCopiedMax = 512;
+
+  [[nodiscard]] std::size_t size() const noexcept {
+    std::size_t size = 0;
+    for (std::size_t i = first_; i < count_; ++i) size += pieces_[i].iov_len;
+    return size;
+  }
+
   std::array<iovec, 5> pieces_{};
   std::size_t first_ = 0;
   std::size_t count_ = 0;

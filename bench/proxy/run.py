@@ -19,7 +19,7 @@ from typing import NamedTuple, Optional
 import report as page
 import servers
 from machine import congestion_control, enter_network_namespace, paced, show, spread, versions, wrk
-from servers import call
+from servers import call, seconds_between_events
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -82,6 +82,9 @@ class Bench:
         status, text = call(server.port, "POST", server.path, {"check": 1}, {"Authorization": key})
         if status != 200 or "body_crc32" not in text:
             raise RuntimeError(f"{server.name} does not pass a call on: {status} {text[:300]}")
+        seconds = seconds_between_events(server.port, f"{server.path}?fake_sse=2&fake_interval_ms=300", key)
+        if seconds < 0.15:
+            raise RuntimeError(f"{server.name} holds the first of two events back for the second, so its duties are not the same")
         if not server.name.startswith("bare_relay"):
             status, _ = call(server.port, "POST", server.path, {"check": 1}, {"Authorization": "Bearer tg_nobody"})
             if status != 401:
@@ -203,7 +206,7 @@ def targets(results):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", default=f"{ROOT}/build/release", help="where the programs are")
+    parser.add_argument("--build", default=f"{ROOT}/build/pgo", help="where the programs are")
     parser.add_argument("--out", default=f"{ROOT}/build/bench/proxy.json")
     parser.add_argument("--only", help="comma list of " + ", ".join(ALL))
     parser.add_argument("--regimes", default=",".join(DEFAULT_REGIMES), help="comma list of " + ", ".join(REGIMES) + ", or all")

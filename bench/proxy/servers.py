@@ -46,6 +46,18 @@ def call(port, method, path, body=None, headers=None):
     return answer.status, data
 
 
+def seconds_between_events(port, path, key):
+    """From the first piece of a streamed answer to its last."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("POST", path, b"x", {"Authorization": key})
+    answer = connection.getresponse()
+    answer.read1()
+    first = time.monotonic()
+    answer.read()
+    connection.close()
+    return time.monotonic() - first
+
+
 def read_all(pattern):
     """The texts of /proc files; a thread may end between being listed and being read."""
     out = []

@@ -67,6 +67,16 @@ TEST(Sha256Of, OneThreadDoesNotDisturbAnother) {
   EXPECT_EQ(wrong.load(), 0);
 }
 
+TEST(ConstantTimeEquality, SeesEveryByteOfAHash) {
+  const Sha256 hash = sha256("a key");
+  EXPECT_TRUE(equal_in_constant_time(hash, sha256("a key")));
+  for (std::size_t i = 0; i < hash.size(); ++i) {
+    Sha256 other = hash;
+    other[i] ^= 0x80;
+    EXPECT_FALSE(equal_in_constant_time(hash, other)) << i;
+  }
+}
+
 TEST(ConstantTimeEquality, IsEqualityOfBytes) {
   EXPECT_TRUE(equal_in_constant_time("", ""));
   EXPECT_TRUE(equal_in_constant_time("token", "token"));

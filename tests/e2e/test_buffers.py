@@ -8,8 +8,8 @@ import wire
 from harness import AUTODL, GatewayTest, eventually
 from wire import Connection
 
-BLOCK = 64 * 1024  # what a long answer to a client that takes nothing holds
-BODY = 8 << 20     # more than the sockets between take
+BLOCK = 128 * 1024  # what a long answer to a client that takes nothing holds
+BODY = 8 << 20      # more than the sockets between take
 
 
 class Budget(GatewayTest):

@@ -16,7 +16,7 @@ class Retry(GatewayTest):
     def second_call(self, method, body, split=False, **service):
         """The answer to a second call on a connection of the upstream's that dies under it, after the call's head if the
         body is sent behind it (`split`), else after all of it; and the bodies that the upstream answered."""
-        died, answered = threading.Event(), []
+        died, answered, lost = threading.Event(), [], []
 
         def script(peer, number):
             got = peer.request()
@@ -27,7 +27,7 @@ class Retry(GatewayTest):
                     if split:
                         peer.read_until(b"\r\n\r\n")
                     else:
-                        peer.request()
+                        lost.append(peer.request())
                     died.set()
                     return
                 got = peer.request()
@@ -50,6 +50,8 @@ class Retry(GatewayTest):
             if response.status == 200:  # and the connection is good for more
                 connection.send(wire.request("GET", made.path, self.port, account.key))
                 self.assertEqual(connection.response().status, 200)
+        if response.status == 200:  # nothing was added to it or taken from it
+            self.assertEqual(lost, answered[1:2] if lost else [])
         return response, [got[2] for got in answered], account, made
 
     def served(self, method, body, expected, **more):
@@ -63,6 +65,11 @@ class Retry(GatewayTest):
         self.refused(response, 502, "upstream_failed")
         self.assertEqual(bodies, [b""])
         account.wait_usage(service, calls_succeeded=1, calls_failed=1)
+
+    def test_a_request_that_came_whole(self):
+        self.served("GET", None, b"")
+        self.served("PUT", b"0123456789", b"0123456789")
+        self.served("POST", b"0123456789", b"0123456789", retry_unsafe=True)
 
     def test_a_body_that_comes_behind_its_head(self):
         self.served("PUT", b"0123456789", b"0123456789", split=True)

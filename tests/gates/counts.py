@@ -103,7 +103,7 @@ def worker_profile(calls, connections):
 def worker_calls(calls, connections):
     """The system calls of the thread that serves calls, by name: the one that sends most."""
     found = [collections.Counter(re.findall(r"^([a-z_0-9]+)\(", text, re.M)) for text in traced(strace, calls, connections, LATER)]
-    return max(found, key=lambda each: each["sendmsg"])
+    return max(found, key=lambda each: each["sendto"])
 
 
 def per_call(calls, connections):

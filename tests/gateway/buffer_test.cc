@@ -55,6 +55,46 @@ TEST(Buffer, MakesRoomByMovingWhatItHoldsToTheFront) {
   EXPECT_EQ(buffer.space().size(), 3U);
 }
 
+TEST(Buffer, PutsAHeadBeforeABodyInPlaceOfTheOneThatCame) {
+  BlockPool pool(kSmallBlock, 4);
+  Buffer buffer;
+  buffer.use(pool);
+  put(buffer, "old head|body|next");
+  buffer.consume(9);
+  const auto body = buffer.view().substr(0, 4);
+  buffer.consume(5);
+  EXPECT_EQ(buffer.put_before(body, "a new head, which is longer|"), "a new head, which is longer|body");
+  EXPECT_EQ(buffer.put_before(body, "short|"), "short|body");
+  EXPECT_EQ(buffer.put_before(body, ""), "body");
+  const std::string as_long_as_may_be(kHeadroom + 9, 'h');
+  EXPECT_EQ(buffer.put_before(body, as_long_as_may_be), as_long_as_may_be + "body");
+  EXPECT_EQ(buffer.put_before(body, as_long_as_may_be + "h"), "");
+  EXPECT_EQ(body, "body");
+  EXPECT_EQ(buffer.view(), "next");
+}
+
+TEST(Buffer, PutsNothingBeforeABodyThatLiesElsewhere) {
+  BlockPool pool(kSmallBlock, 4);
+  Buffer buffer;
+  const std::string elsewhere = "body";
+  EXPECT_EQ(buffer.put_before(elsewhere, ""), "");
+  buffer.use(pool);
+  EXPECT_EQ(buffer.put_before(elsewhere, ""), "");
+  put(buffer, "head|");
+  EXPECT_EQ(buffer.put_before(buffer.view().substr(5), "head|"), "");  // there is none
+}
+
+TEST(Buffer, ThatIsFullTakesItsHeadroomToo) {
+  BlockPool pool(kSmallBlock, 4);
+  Buffer buffer;
+  buffer.use(pool);
+  put(buffer, std::string(buffer.space().size(), 'x'));
+  EXPECT_EQ(buffer.size(), kSmallBlock - kHeadroom);
+  buffer.compact();
+  EXPECT_EQ(buffer.space().size(), kHeadroom);
+  EXPECT_EQ(buffer.view(), std::string(kSmallBlock - kHeadroom, 'x'));
+}
+
 TEST(Buffer, LeavesItsBlockToOthersWhileItHoldsNothing) {
   BlockPool pool(16, 4);
   Buffer first;

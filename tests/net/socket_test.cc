@@ -98,6 +98,16 @@ TEST_F(SocketTest, ReadsWhatComesWhileItWaitsAndWhatWasThere) {
   EXPECT_EQ(heard_, "onetwo");
 }
 
+TEST_F(SocketTest, SendsSmallPiecesInTheirOrder) {
+  for (const std::size_t size : {1U, 400U, 2000U}) {  // copied into one, and not
+    const std::string text(size, 't');
+    loop_.spawn(send_all("head ", text), expect_no_failure);
+    std::string heard(5 + size, '\0');
+    ASSERT_EQ(::recv(peer_, heard.data(), heard.size(), MSG_WAITALL), std::ssize(heard));
+    EXPECT_EQ(heard, "head " + text);
+  }
+}
+
 TEST_F(SocketTest, ReadsOnAtOnceWhereAReadFilledItsSpace) {
   say("abcdef");
   loop_.turn(true);
