@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
 
 namespace tollgate::limiter {
 namespace {
@@ -58,22 +59,17 @@ std::uint64_t Directory::SubscriptionTraits::hash(Key key) noexcept {
   return key ^ (key >> 31);
 }
 
-bool Directory::SubscriptionTraits::equal(const Subscription& subscription, Key wanted) noexcept {
-  return key(subscription) == wanted;
-}
+std::uint64_t Directory::AccountTraits::hash(Key id) noexcept { return std::hash<std::string_view>{}(id); }
 
-std::uint64_t Directory::SubscriptionTraits::key(const Subscription& subscription) noexcept {
-  return pair_of(subscription.account->number, subscription.service->number);
-}
-
-Directory::Directory(Quiescence& quiescence) : quiescence_(quiescence), keys_(quiescence), subscriptions_(quiescence) {}
+Directory::Directory(Quiescence& quiescence)
+    : quiescence_(quiescence), keys_(quiescence), subscriptions_(quiescence), account_by_id_(quiescence) {}
 
 Directory::~Directory() {
-  keys_.for_each([](KeyEntry& entry) { delete &entry; });
-  for (auto& subscription : records_) {
+  quiescence_.reclaim_all();  // some of it gives its place back to a slab that ends here
+  subscriptions_.for_each([](Subscription& subscription) {
     const Entitlement* last = subscription.entitlement.load(std::memory_order_relaxed);
     if (!is_shared(last)) delete last;
-  }
+  });
   for (auto& service : services_) delete service.terms.load(std::memory_order_relaxed);
 }
 
@@ -88,11 +84,11 @@ Subscription* Directory::find(const Account& account, const Service& service) co
 
 void Directory::add_key(const Sha256& hash, std::string_view account_id, std::optional<WallTime> expires_at) {
   if (keys_.find(hash) != nullptr) return;
-  keys_.insert(*new KeyEntry{hash, &account(account_id), expires_at.value_or(WallTime::max())});
+  keys_.insert(key_records_.emplace(hash, &account(account_id), expires_at.value_or(WallTime::max())));
 }
 
 void Directory::revoke_key(const Sha256& hash) {
-  if (KeyEntry* entry = keys_.erase(hash)) quiescence_.retire([entry] { delete entry; });
+  if (KeyEntry* entry = keys_.erase(hash)) quiescence_.retire([this, entry] { key_records_.erase(*entry); });
 }
 
 Service& Directory::set_service(std::string_view id, const ServiceTerms& terms) {
@@ -107,30 +103,28 @@ Subscription& Directory::set_subscription(std::uint32_t number, std::string_view
     publish(known->entitlement, std::move(entitlement), quiescence_);
     return *known;
   }
-  Subscription& record = records_.emplace_back();
+  Subscription& record = records_.emplace();
   record.number = number;
   record.account = &account(account_id);
   record.service = &service(service_id);
+  record.pair = pair_of(record.account->number, record.service->number);
   record.free_left.store(free_left.count(), std::memory_order_relaxed);
   publish(record.entitlement, std::move(entitlement), quiescence_);
-  by_number_.emplace(number, &record);
+  if (number >= by_number_.size()) by_number_.resize(std::size_t{number} + 1);
+  by_number_[number] = &record;
   subscriptions_.insert(record);  // last: a worker that finds it finds it whole
   return record;
 }
 
 Subscription* Directory::by_number(std::uint32_t number) noexcept {
-  const auto found = by_number_.find(number);
-  return found == by_number_.end() ? nullptr : found->second;
+  return number < by_number_.size() ? by_number_[number] : nullptr;
 }
 
 Account& Directory::account(std::string_view id) {
-  auto& place = account_by_id_[std::string(id)];
-  if (place == nullptr) {
-    place = &accounts_.emplace_back();
-    place->id = id;
-    place->number = static_cast<std::uint32_t>(accounts_.size());
-  }
-  return *place;
+  if (Account* known = account_by_id_.find(id)) return *known;
+  Account& fresh = accounts_.emplace(std::string(id), static_cast<std::uint32_t>(accounts_.size() + 1));
+  account_by_id_.insert(fresh);
+  return fresh;
 }
 
 Service& Directory::service(std::string_view id) {

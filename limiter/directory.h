@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/ids.h"
@@ -18,6 +19,7 @@
 #include "limiter/published_map.h"
 #include "limiter/quiescence.h"
 #include "limiter/rate_limit.h"
+#include "limiter/slab.h"
 
 namespace tollgate::limiter {
 
@@ -34,8 +36,8 @@ struct Service {
   InFlight in_flight{0};  // counted only while a capacity is declared
 };
 
-// One cache line: everything that admission reads and writes of a subscription. Records are never freed, so a
-// permit may point into one for as long as its call lasts.
+// One cache line: everything that looking up and admission read and write of a subscription. Records are never freed,
+// so a permit may point into one for as long as its call lasts.
 struct alignas(64) Subscription {
   // Written by the billing thread, swapped whole; release/acquire publishes the record's contents.
   std::atomic<const Entitlement*> entitlement{nullptr};
@@ -43,6 +45,7 @@ struct alignas(64) Subscription {
   ArrivalTime arrival{0};
   Service* service = nullptr;
   const Account* account = nullptr;
+  std::uint64_t pair = 0;  // account and service, by their numbers: what it is found by
   InFlight in_flight{0};
   std::uint32_t number = 0;
 };
@@ -67,7 +70,7 @@ class Directory {
   [[nodiscard]] Subscription* by_number(std::uint32_t number) noexcept;  // nullptr: unknown
 
  private:
-  struct KeyEntry {
+  struct alignas(64) KeyEntry {  // one cache line
     Sha256 hash{};
     const Account* account = nullptr;
     WallTime expires_at = WallTime::max();
@@ -81,8 +84,14 @@ class Directory {
   struct SubscriptionTraits {
     using Key = std::uint64_t;  // account number, service number
     static std::uint64_t hash(Key key) noexcept;
-    static bool equal(const Subscription& subscription, Key key) noexcept;
-    static Key key(const Subscription& subscription) noexcept;
+    static bool equal(const Subscription& subscription, Key key) noexcept { return subscription.pair == key; }
+    static Key key(const Subscription& subscription) noexcept { return subscription.pair; }
+  };
+  struct AccountTraits {
+    using Key = std::string_view;
+    static std::uint64_t hash(Key id) noexcept;
+    static bool equal(const Account& account, Key id) noexcept { return account.id == id; }
+    static Key key(const Account& account) noexcept { return account.id; }
   };
 
   Account& account(std::string_view id);
@@ -91,13 +100,15 @@ class Directory {
   Quiescence& quiescence_;
   PublishedMap<KeyEntry, KeyTraits> keys_;
   PublishedMap<Subscription, SubscriptionTraits> subscriptions_;
-  // The writer's own books: records live in deques, whose elements never move.
-  std::deque<Account> accounts_;
+  // Where the records live. There may be millions of all but services.
+  Slab<KeyEntry> key_records_;
+  Slab<Account> accounts_;
+  Slab<Subscription> records_;
   std::deque<Service> services_;
-  std::deque<Subscription> records_;
-  std::unordered_map<std::string, Account*> account_by_id_;
+  // The writer's own books.
+  PublishedMap<Account, AccountTraits> account_by_id_;
   std::unordered_map<std::string, Service*> service_by_id_;
-  std::unordered_map<std::uint32_t, Subscription*> by_number_;
+  std::vector<Subscription*> by_number_;  // the billing core gives the numbers out one after the other
 };
 
 }  // namespace tollgate::limiter

@@ -6,9 +6,9 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <new>
 
-#include "base/check.h"
+#include "base/pages.h"
 #include "limiter/quiescence.h"
 
 namespace tollgate::limiter {
@@ -74,10 +74,13 @@ class PublishedMap {
  private:
   static constexpr std::size_t kSlotsAtStart = 64;
 
+  using Slot = std::atomic<Record*>;
   struct Table {
-    explicit Table(std::size_t size) : mask(size - 1), slots(new std::atomic<Record*>[size]()) {}
+    explicit Table(std::size_t size)
+        : mask(size - 1), pages(Pages::huge(size * sizeof(Slot))), slots(new (pages.data()) Slot[size]()) {}
     std::size_t mask;
-    std::unique_ptr<std::atomic<Record*>[]> slots;
+    Pages pages;
+    Slot* slots;
   };
 
   // A mark that keeps probe chains whole; never dereferenced, so that no optimisation is lost by the cast.

@@ -9,9 +9,7 @@ namespace tollgate::limiter {
 
 Quiescence::Quiescence(std::size_t readers) : readers_(readers) {}
 
-Quiescence::~Quiescence() {
-  for (auto& retired : retired_) retired.reclaim();
-}
+Quiescence::~Quiescence() { reclaim_all(); }
 
 void Quiescence::pass(std::size_t index) noexcept {
   TOLLGATE_CHECK(index < readers_.size());
@@ -39,6 +37,11 @@ void Quiescence::collect() {
     retired_.front().reclaim();
     retired_.pop_front();
   }
+}
+
+void Quiescence::reclaim_all() {
+  for (auto& retired : retired_) retired.reclaim();
+  retired_.clear();
 }
 
 }  // namespace tollgate::limiter

@@ -29,6 +29,9 @@ class Quiescence {
   // Frees what can be freed. Writer thread only; retire() calls it too.
   void collect();
 
+  // Frees all of it: the readers have stopped for good. Writer thread only.
+  void reclaim_all();
+
   [[nodiscard]] std::size_t waiting() const noexcept { return retired_.size(); }
 
  private:

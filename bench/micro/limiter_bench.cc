@@ -182,5 +182,30 @@ void Limiter_IdentifyAmongAHundredThousandKeys(benchmark::State& state) {
 }
 BENCHMARK(Limiter_IdentifyAmongAHundredThousandKeys);
 
+// All that a call asks for, from the hash of its key on: the account, the subscription, the decision. A million
+// accounts with a key and a subscription each; which one calls is random.
+void Limiter_IdentifyAndAdmitRandomOfAMillion(benchmark::State& state) {
+  constexpr std::uint32_t kAccounts = 1'000'000;
+  static Subscriptions many(kAccounts);
+  static const std::vector<Sha256> keys = [] {
+    std::vector<Sha256> made(kAccounts);
+    Xorshift random;
+    for (std::uint32_t i = 0; i < kAccounts; ++i) {
+      for (auto& byte : made[i]) byte = static_cast<unsigned char>(random());
+      many.directory.add_key(made[i], "account-" + std::to_string(i), std::nullopt);
+    }
+    return made;
+  }();
+  const Service& service = *many.records[0]->service;
+  bool all = true;
+  Xorshift random;
+  for (auto _ : state) {
+    const Account* account = many.directory.identify(keys[random() % kAccounts], kNow);
+    all &= admitted(*many.directory.find(*account, service), kSteady);
+  }
+  if (!all) state.SkipWithError("a call was refused");
+}
+BENCHMARK(Limiter_IdentifyAndAdmitRandomOfAMillion);
+
 }  // namespace
 }  // namespace tollgate::limiter

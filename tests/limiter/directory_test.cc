@@ -72,6 +72,17 @@ TEST_F(DirectoryTest, SubscriptionsWithNothingBoughtShareTheirStatesRecord) {
   }
 }
 
+TEST(Directory, MayEndWithKeysRevokedThatReadersHaveNotPassedYet) {
+  Quiescence quiescence(1);
+  {
+    Directory directory(quiescence);
+    directory.add_key(sha256("a"), "acme", {});
+    directory.revoke_key(sha256("a"));
+    EXPECT_EQ(quiescence.waiting(), 1U);
+  }
+  EXPECT_EQ(quiescence.waiting(), 0U) << "nobody gives a place back to a directory that is gone";
+}
+
 TEST_F(DirectoryTest, HoldsManyKeysThroughGrowthAndRevocation) {
   constexpr int kKeys = 5000;
   for (int i = 0; i < kKeys; ++i) directory_.add_key(sha256(std::to_string(i)), "a" + std::to_string(i % 100), {});
