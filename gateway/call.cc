@@ -6,7 +6,7 @@ void Call::forward(std::int64_t now_ns) noexcept {
   if (forwarded_ns != 0) return;  // a retry is the same call
   forwarded_ns = now_ns;
   const Points free = admission.hold.points();
-  meter::Recorder::forwarded(*slot, free);
+  recorder->forwarded(*slot, free);
   admission.hold.spend();
   service->cells.free_points.add(free.count());
 }
@@ -16,7 +16,7 @@ void Call::end(meter::Outcome how) noexcept {
   ended = true;
   outcome = how;
   if (how == meter::Outcome::succeeded && !admission.unmetered) billable = admission.cost - admission.hold.points();
-  meter::Recorder::ended(*slot, how, admission.unmetered, billable);
+  recorder->ended(*slot, how, admission.unmetered, billable);
   service->cells.calls[static_cast<std::size_t>(how)].add(1);
   service->cells.billable_points.add(billable.count());
 }

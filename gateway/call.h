@@ -23,6 +23,7 @@ struct Call {
   const limiter::Account* account = nullptr;  // null until identified
   limiter::Subscription* subscription = nullptr;
   limiter::Admission admission;
+  meter::Recorder* recorder = nullptr;  // the worker's; set with the slot
   meter::Slot* slot = nullptr;
   std::uint64_t number = 0;
   std::array<char, 24> request_id{};

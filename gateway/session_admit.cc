@@ -17,7 +17,8 @@ std::optional<Reason> Session::decide(Call& call) {
     return Reason::overloaded;
   if (worker_.buffer_budget().refuses(limiter::is_paid(*call.subscription))) [[unlikely]]
     return Reason::buffers_full;
-  call.slot = worker_.recorder().slot(call.subscription->number, hour_of(call.at));
+  call.recorder = &worker_.recorder();
+  call.slot = call.recorder->slot(call.subscription->number, hour_of(call.at));
   if (call.slot == nullptr) return Reason::journal_full;
   auto decision = limiter::admit(*call.subscription, call.at, call.started_ns);
   const auto* refusal = std::get_if<limiter::Refusal>(&decision);

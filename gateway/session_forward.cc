@@ -177,7 +177,7 @@ Task<void> Session::exchange(Call& call) {
   upstream_expired_ = false;
   up_.use(worker_.small_blocks());
   // Taken again: while we connected, the hour may have passed and an unused slot gone to somebody else.
-  if (call.forwarded_ns == 0) call.slot = worker_.recorder().slot(call.subscription->number, hour_of(call.at));
+  if (call.forwarded_ns == 0) call.slot = call.recorder->slot(call.subscription->number, hour_of(call.at));
   if (call.slot == nullptr) {
     call.fault = Reason::journal_full;
     keep_or_drop_upstream(call);

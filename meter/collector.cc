@@ -1,6 +1,7 @@
 #include "meter/collector.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/fail_point.h"
 
@@ -24,19 +25,32 @@ std::size_t Collector::KeyHash::operator()(const Key& key) const noexcept {
 Collector::Collector(Journal& journal, std::string gateway, Deliver deliver)
     : journal_(journal), gateway_(std::move(gateway)), deliver_(std::move(deliver)) {}
 
-void Collector::find_new_slots() {
-  Slot* slots = journal_.slots();
-  if (seen_.size() < journal_.slots_touched()) seen_.resize(journal_.slots_touched());
-  for (std::uint32_t i = 0; i < seen_.size(); ++i) {
-    if (seen_[i]) continue;
-    const std::uint32_t epoch = slots[i].epoch.load(std::memory_order_acquire);
-    if (epoch == 0 || !journal_.is_whole(i)) continue;
-    seen_[i] = true;
-    groups_[{epoch, slots[i].subscription, Hour{slots[i].hour}}].slots.push_back(i);
-  }
+void Collector::find_changes() {
+  journal_.take_changed([this](std::uint32_t index) {
+    if (index >= group_of_.size()) group_of_.resize(journal_.slots_touched());
+    Item* item = group_of_[index];
+    if (item == nullptr) {
+      // A free slot was given back after its last count. One that is being taken is marked when it is whole.
+      if (!journal_.is_whole(index)) return;
+      item = &group_of(index);
+      group_of_[index] = item;
+      item->second.slots.push_back(index);
+    }
+    if (std::exchange(item->second.changed, true)) return;
+    changed_.push_back(item);
+  });
 }
 
-UsageTotals Collector::sum(const Key& key, const Group& group) const {
+Collector::Item& Collector::group_of(std::uint32_t index) {
+  const Slot& slot = journal_.slots()[index];
+  const std::uint32_t epoch = slot.epoch.load(std::memory_order_acquire);
+  const auto [found, is_new] = groups_.try_emplace(Key{epoch, slot.subscription, Hour{slot.hour}});
+  if (is_new) (epoch == journal_.epoch() ? by_hour_[slot.hour] : over_).push_back(&*found);
+  return *found;
+}
+
+UsageTotals Collector::sum(const Item& item) const {
+  const auto& [key, group] = item;
   UsageTotals totals;
   for (const std::uint32_t index : group.slots) {
     const Slot& slot = journal_.slots()[index];
@@ -51,34 +65,53 @@ UsageTotals Collector::sum(const Key& key, const Group& group) const {
   return totals;
 }
 
-Result<void> Collector::collect(Hour oldest) {
-  find_new_slots();
-  std::unordered_map<std::uint32_t, UsageReport> reports;  // by epoch
+// By epoch. What turns out to be as it was acknowledged is no longer noted as changed.
+std::map<std::uint32_t, Collector::Reported> Collector::what_is_new() {
+  std::map<std::uint32_t, Reported> reports;
   std::int64_t waiting = 0;
-  for (auto& [key, group] : groups_) {
-    group.reported = sum(key, group);
-    if (group.known && group.reported == group.acknowledged) continue;
-    waiting += (group.reported.free_points - group.acknowledged.free_points).count() +
-               (group.reported.billable_points - group.acknowledged.billable_points).count();
+  std::erase_if(changed_, [&](Item* item) {
+    auto& [key, group] = *item;
+    const UsageTotals totals = sum(*item);
+    if (group.known && totals == group.acknowledged) {
+      group.changed = false;
+      return true;
+    }
+    waiting += (totals.free_points - group.acknowledged.free_points).count() +
+               (totals.billable_points - group.acknowledged.billable_points).count();
     auto& report = reports[key.epoch];
-    report.entries.push_back({key.subscription, key.hour, group.reported});
-  }
+    report.entries.push_back({key.subscription, key.hour, totals});
+    report.items.push_back(item);
+    return false;
+  });
   unacknowledged_ = Points(waiting);
-  for (auto& [epoch, whole] : reports) {
-    for (std::size_t from = 0; from < whole.entries.size(); from += kEntriesPerReport) {
-      const auto begin = whole.entries.begin() + static_cast<std::ptrdiff_t>(from);
-      const auto end =
-          whole.entries.begin() + static_cast<std::ptrdiff_t>(std::min(from + kEntriesPerReport, whole.entries.size()));
-      const auto known_as = reported_as_.find(epoch);
-      const UsageReport part{gateway_, known_as == reported_as_.end() ? epoch : known_as->second, {begin, end}};
-      if (auto delivered = deliver_(part); !delivered) return delivered;
-      for (const auto& entry : part.entries) {
-        Group& group = groups_.at({epoch, entry.subscription, entry.hour});
-        group.acknowledged = group.reported;
-        group.known = true;
-      }
+  return reports;
+}
+
+Result<void> Collector::report(std::uint32_t epoch, const Reported& whole) {
+  const auto known_as = reported_as_.find(epoch);
+  for (std::size_t from = 0; from < whole.entries.size(); from += kEntriesPerReport) {
+    const std::size_t end = std::min(from + kEntriesPerReport, whole.entries.size());
+    const UsageReport part{gateway_,
+                           known_as == reported_as_.end() ? epoch : known_as->second,
+                           {whole.entries.begin() + static_cast<std::ptrdiff_t>(from),
+                            whole.entries.begin() + static_cast<std::ptrdiff_t>(end)}};
+    if (auto delivered = deliver_(part); !delivered) return delivered;
+    for (std::size_t i = from; i < end; ++i) {
+      Group& group = whole.items[i]->second;
+      group.acknowledged = whole.entries[i].totals;
+      group.known = true;
     }
   }
+  return {};
+}
+
+Result<void> Collector::collect(Hour oldest) {
+  find_changes();
+  for (const auto& [epoch, whole] : what_is_new()) {
+    if (auto reported = report(epoch, whole); !reported) return reported;  // what is left stays noted as changed
+  }
+  for (Item* item : changed_) item->second.changed = false;
+  changed_.clear();
   unacknowledged_ = Points();
   TOLLGATE_FAIL_POINT("collector.acknowledge");
   recycle_before(Hour{oldest.since_epoch - 1});
@@ -86,22 +119,26 @@ Result<void> Collector::collect(Hour oldest) {
 }
 
 void Collector::recycle_before(Hour hour) {
-  for (auto it = groups_.begin(); it != groups_.end();) {
-    const auto& [key, group] = *it;
-    const bool over = key.epoch != journal_.epoch();
-    // All slots of a key go together: if one went alone the sum would shrink, and the receiver's maximum would
-    // swallow what the others count later.
-    const bool idle = key.hour < hour && all_ended(journal_, group.slots);
-    if (!group.known || !(over || idle) || !(sum(key, group) == group.acknowledged)) {
-      ++it;
-      continue;
-    }
-    for (const std::uint32_t index : group.slots) {
-      seen_[index] = false;
-      journal_.recycle(journal_.slots()[index]);
-    }
-    it = groups_.erase(it);
+  const auto is_gone = [this](Item* item) { return recycle(*item); };
+  std::erase_if(over_, is_gone);
+  for (auto it = by_hour_.begin(); it != by_hour_.end() && it->first < hour.since_epoch;) {
+    std::erase_if(it->second, is_gone);
+    it = it->second.empty() ? by_hour_.erase(it) : std::next(it);
   }
+}
+
+bool Collector::recycle(Item& item) {
+  const auto& [key, group] = item;
+  const bool over = key.epoch != journal_.epoch();
+  // All slots of a key go together: if one went alone the sum would shrink, and the receiver's maximum would
+  // swallow what the others count later.
+  if (!group.known || !(over || all_ended(journal_, group.slots)) || !(sum(item) == group.acknowledged)) return false;
+  for (const std::uint32_t index : group.slots) {
+    group_of_[index] = nullptr;
+    journal_.recycle(journal_.slots()[index]);
+  }
+  groups_.erase(Key(key));
+  return true;
 }
 
 }  // namespace tollgate::meter

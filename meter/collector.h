@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/calendar.h"
@@ -27,7 +29,8 @@ class Collector {
   // Usage that the journal holds under `held` is reported under `epoch`. Before the first round.
   void report_as(std::uint32_t held, std::uint32_t epoch) { reported_as_[held] = epoch; }
 
-  // One round on the collector's thread: reports all totals that changed since they were last acknowledged, then
+  // One round on the collector's thread: reports all totals that changed since they were last acknowledged (it looks
+  // only at slots that were counted into since the last round, and at what a round before could not deliver), then
   // recycles slots of hours before `oldest` minus one whose calls have all ended. `oldest`: the least of all
   // workers' Recorder::latest(). A clock alone would not do: one that jumps ahead and comes back must not let a
   // worker count into a slot that is somebody else's by then. Returns the first fault.
@@ -49,20 +52,32 @@ class Collector {
   struct Group {  // all slots of one key: one for each worker that served it
     std::vector<std::uint32_t> slots;
     UsageTotals acknowledged;
-    UsageTotals reported;  // in the report under way
     bool known = false;    // acknowledged at least once
+    bool changed = false;  // in changed_
+  };
+  using Item = std::pair<const Key, Group>;
+  struct Reported {  // what a report says of each group, entry by entry
+    std::vector<UsageEntry> entries;
+    std::vector<Item*> items;
   };
 
-  void find_new_slots();
-  [[nodiscard]] UsageTotals sum(const Key& key, const Group& group) const;
+  void find_changes();
+  Item& group_of(std::uint32_t index);
+  [[nodiscard]] UsageTotals sum(const Item& item) const;
+  [[nodiscard]] std::map<std::uint32_t, Reported> what_is_new();
+  Result<void> report(std::uint32_t epoch, const Reported& whole);
   void recycle_before(Hour hour);
+  [[nodiscard]] bool recycle(Item& item);
 
   Journal& journal_;
   std::string gateway_;
   Deliver deliver_;
   std::unordered_map<std::uint32_t, std::uint32_t> reported_as_;  // where the numbers differ
-  std::vector<bool> seen_;                                        // slots that are in a group already
   std::unordered_map<Key, Group, KeyHash> groups_;
+  std::vector<Item*> group_of_;                         // by the slot's index; null: in none
+  std::vector<Item*> changed_;                          // those that may differ from what was acknowledged
+  std::map<std::int32_t, std::vector<Item*>> by_hour_;  // groups of the running epoch
+  std::vector<Item*> over_;                             // of earlier ones
   Points unacknowledged_;
 };
 

@@ -41,6 +41,7 @@ Result<std::unique_ptr<Journal>> Journal::open(const JournalOptions& options) {
     return opened.error();
   }
   journal->count_.store(journal->mapping_.count(), std::memory_order_relaxed);
+  journal->taken_ = &journal->add_marks();
   journal->findings_ = journal->mapping_.findings();
   journal->load_slots();
   return journal;
@@ -60,6 +61,7 @@ void Journal::load_slots() {
       ++revived;
     }
     touched = i + 1;
+    taken_->set(i);  // what was acknowledged before is not known here
     if (!is_whole(i)) ++damaged_;
     used_.fetch_add(1, std::memory_order_relaxed);
   }
@@ -187,8 +189,14 @@ Slot* Journal::take(std::uint32_t subscription, Hour hour) noexcept {
   std::atomic_signal_fence(std::memory_order_seq_cst);
   slot.check = check;
   slot.epoch.store(epoch_, std::memory_order_release);
+  taken_->set(*index);
   used_.fetch_add(1, std::memory_order_relaxed);
   return &slot;
+}
+
+ChangeMarks& Journal::add_marks() {
+  const std::lock_guard lock(marks_mutex_);
+  return marks_.emplace_back(mapping_.count_max());
 }
 
 void Journal::recycle(Slot& slot) noexcept {

@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +14,7 @@
 
 #include "base/calendar.h"
 #include "base/fault.h"
+#include "meter/change_marks.h"
 #include "meter/journal_mapping.h"
 #include "meter/slot.h"
 
@@ -60,8 +63,17 @@ class Journal {
   void recycle(Slot& slot) noexcept;
 
   // Collector thread only: all slots that were ever taken; those with epoch 0 are free.
-  [[nodiscard]] Slot* slots() noexcept { return mapping_.slots(); }
+  [[nodiscard]] Slot* slots() const noexcept { return mapping_.slots(); }
   [[nodiscard]] std::uint32_t slots_touched() const noexcept { return fresh_.load(std::memory_order_relaxed); }
+  // Marks for a worker of its own; valid as long as the journal. Whoever counts into a slot sets its mark. Any thread.
+  [[nodiscard]] ChangeMarks& add_marks();
+  // Collector thread only: visits the index of each slot that was taken or counted into since the last time, at the
+  // first time of all slots; of some twice, and of some that are free again.
+  template <class Visit>
+  void take_changed(Visit visit) {
+    const std::lock_guard lock(marks_mutex_);
+    for (ChangeMarks& marks : marks_) marks.take(slots_touched(), visit);
+  }
   // Whether the slot is taken and good to be counted; damaged ones are neither counted nor taken again.
   [[nodiscard]] bool is_whole(std::uint32_t index) const noexcept;
 
@@ -95,6 +107,9 @@ class Journal {
   std::uint32_t damaged_ = 0;
   bool sync_failed_ = false;
   std::vector<std::string> findings_;
+  std::mutex marks_mutex_;  // of the list: workers add theirs as they start; never on the data path
+  std::deque<ChangeMarks> marks_;
+  ChangeMarks* taken_ = nullptr;  // the first of them: of slots that were taken, by any worker
   // Release by the sync thread when the file has grown, acquire by takers: the space is there.
   std::atomic<std::uint32_t> count_{0};
   std::atomic<std::uint32_t> used_{0};   // written by takers and the collector; read for metrics

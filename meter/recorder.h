@@ -16,7 +16,7 @@ enum class Outcome : std::uint8_t { succeeded, failed };
 
 class Recorder {
  public:
-  explicit Recorder(Journal& journal) noexcept : journal_(journal) {}
+  explicit Recorder(Journal& journal) : journal_(journal), slots_(journal.slots()), marks_(journal.add_marks()) {}
 
   // The slot for calls of `subscription` admitted in `hour`, or nullptr: the journal is full, refuse the call.
   // A clock that steps back keeps counting into the later hour, since slots of hours gone by may be recycled.
@@ -43,10 +43,14 @@ class Recorder {
   }
 
   // The call goes to an upstream: from here on its free points are used, even if this process dies.
-  static void forwarded(Slot& slot, Points free_points) noexcept { slot.count_forwarded(free_points); }
+  // `slot` is one of this worker's.
+  void forwarded(Slot& slot, Points free_points) noexcept {
+    slot.count_forwarded(free_points);
+    mark(slot);
+  }
 
   // The call has ended. Called once for each forwarded(), on the same thread.
-  static void ended(Slot& slot, Outcome outcome, bool unmetered, Points billable) noexcept {
+  void ended(Slot& slot, Outcome outcome, bool unmetered, Points billable) noexcept {
     if (unmetered) {
       slot.count_unmetered();
     } else if (outcome == Outcome::succeeded) {
@@ -54,6 +58,7 @@ class Recorder {
     } else {
       slot.count_failed();
     }
+    mark(slot);
   }
 
   // A clock that was set back by hand while nothing had been counted: hours may start again.
@@ -68,9 +73,14 @@ class Recorder {
     Hour hour;
   };
 
+  // After the count: see ChangeMarks.
+  void mark(const Slot& slot) noexcept { marks_.set(static_cast<std::size_t>(&slot - slots_)); }
+
   void grow(std::uint32_t subscription) { current_.resize(std::size_t{subscription} * 2 + 64); }
 
   Journal& journal_;
+  const Slot* const slots_;
+  ChangeMarks& marks_;  // of this worker alone
   // Written by this worker, read by the collector before it recycles. Release/acquire: whoever sees the later hour
   // sees the calls that were begun before it, and so that their slots are still open.
   std::atomic<std::int32_t> latest_{0};

@@ -28,8 +28,8 @@ void Meter_CountACall(benchmark::State& state) {
   Recorder recorder(*fixture.journal);
   for (auto _ : state) {
     Slot* slot = recorder.slot(7, kHour);
-    Recorder::forwarded(*slot, Points(4));
-    Recorder::ended(*slot, Outcome::succeeded, false, Points(2));
+    recorder.forwarded(*slot, Points(4));
+    recorder.ended(*slot, Outcome::succeeded, false, Points(2));
     benchmark::ClobberMemory();
   }
 }
@@ -45,7 +45,7 @@ void Meter_AddToATally(benchmark::State& state) {
   for (std::uint32_t i = 1; i < count; ++i) TOLLGATE_CHECK(recorder.slot(i, kHour) == slots + i);
   std::uint32_t i = 0;
   for (auto _ : state) {
-    Recorder::forwarded(slots[i], Points(4));
+    recorder.forwarded(slots[i], Points(4));
     i = (i + 1) & (count - 1);
     benchmark::ClobberMemory();
   }
@@ -71,19 +71,22 @@ void Meter_ObserveADuration(benchmark::State& state) {
 }
 BENCHMARK(Meter_ObserveADuration);
 
-// One round over 100,000 subscriptions, of which one has changed.
+// One round over 100,000 subscriptions, of which `range` have changed.
 void Meter_CollectAmongAHundredThousand(benchmark::State& state) {
   Fixture fixture(1 << 17);
   Recorder recorder(*fixture.journal);
   Collector collector(*fixture.journal, "gw-1", [](const UsageReport&) -> Result<void> { return {}; });
   for (std::uint32_t i = 0; i < 100'000; ++i) (void)recorder.slot(i, kHour);
   (void)collector.collect(kHour);
+  const auto changed = static_cast<std::uint32_t>(state.range(0));
   for (auto _ : state) {
-    recorder.slot(7, kHour)->count_succeeded(Points());
+    for (std::uint32_t i = 0; i < changed; ++i) {
+      recorder.ended(*recorder.slot(i * (100'000 / changed), kHour), Outcome::succeeded, false, Points());
+    }
     benchmark::DoNotOptimize(collector.collect(kHour));
   }
 }
-BENCHMARK(Meter_CollectAmongAHundredThousand)->Unit(benchmark::kMillisecond);
+BENCHMARK(Meter_CollectAmongAHundredThousand)->Arg(1)->Arg(100)->Arg(10'000)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace tollgate::meter

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <optional>
+
+#include "tests/meter/journal_file.h"
 
 namespace tollgate::gateway {
 namespace {
@@ -16,6 +19,7 @@ class CallTest : public testing::Test {
     free_left_ = free_left;
     call_.emplace();
     call_->service = service_;
+    call_->recorder = &recorder_;
     call_->slot = &slot_;
     call_->admission.cost = Points(6);
     call_->admission.paid = true;
@@ -25,6 +29,12 @@ class CallTest : public testing::Test {
     if (!unmetered) call_->admission.hold = limiter::Hold::up_to(free_left_, Points(6));
     call_->admitted = true;
     cells_.in_flight[0].add(1);
+  }
+
+  static std::unique_ptr<meter::Journal> begun(meter::JournalFile& file) {
+    auto journal = file.open(64);
+    EXPECT_TRUE(journal->begin_epoch(1, 7));
+    return journal;
   }
 
   void expect_given_back() const {
@@ -49,7 +59,10 @@ class CallTest : public testing::Test {
   limiter::FreePointsLeft free_left_{0};
   limiter::InFlight in_flight_{0};
   limiter::InFlight service_in_flight_{0};
-  meter::Slot slot_;
+  meter::JournalFile file_;
+  std::unique_ptr<meter::Journal> journal_ = begun(file_);
+  meter::Recorder recorder_{*journal_};
+  meter::Slot& slot_ = *recorder_.slot(1, Hour{450'000});
   meter::ServiceCells cells_;
   limiter::Service limits_;
   WorkerServicePtr service_{

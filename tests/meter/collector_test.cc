@@ -32,11 +32,11 @@ class CollectorTest : public testing::Test {
   Slot& forward(std::size_t worker, std::uint32_t subscription, Hour hour, Points free = Points()) {
     Slot* slot = workers_[worker].slot(subscription, hour);
     EXPECT_NE(slot, nullptr);
-    Recorder::forwarded(*slot, free);
+    workers_[worker].forwarded(*slot, free);
     return *slot;
   }
   void call(std::size_t worker, std::uint32_t subscription, Hour hour, Points billable = Points(6)) {
-    Recorder::ended(forward(worker, subscription, hour), Outcome::succeeded, false, billable);
+    workers_[worker].ended(forward(worker, subscription, hour), Outcome::succeeded, false, billable);
   }
   UsageTotals merged(std::uint32_t epoch, std::uint32_t subscription, Hour hour) {
     return receiver_.merged[{epoch, subscription, hour}];
@@ -86,6 +86,36 @@ TEST_F(CollectorTest, ReportsOnlyWhatHasChangedSinceItWasAcknowledged) {
   ASSERT_EQ(receiver_.reports.size(), 2U);
   ASSERT_EQ(receiver_.reports[1].entries.size(), 1U);
   EXPECT_EQ(receiver_.reports[1].entries[0].subscription, 2U);
+}
+
+// What is not marked as changed is not looked at, so each way to count has to mark.
+TEST_F(CollectorTest, SeesEachCountOfASlotThatWasAcknowledged) {
+  call(0, 1, kHour);
+  Slot& slot = forward(1, 1, kHour);
+  ASSERT_TRUE(collector_->collect(kHour));
+  workers_[1].ended(slot, Outcome::failed, false, Points());
+  ASSERT_TRUE(collector_->collect(kHour));
+  EXPECT_EQ(merged(1, 1, kHour), (UsageTotals{1, 1, 0, Points(), Points(6)}));
+  workers_[1].forwarded(slot, Points(4));
+  ASSERT_TRUE(collector_->collect(kHour));
+  EXPECT_EQ(merged(1, 1, kHour), (UsageTotals{1, 1, 0, Points(4), Points(6)}));
+  workers_[1].ended(slot, Outcome::succeeded, true, Points());
+  ASSERT_TRUE(collector_->collect(kHour));
+  EXPECT_EQ(merged(1, 1, kHour), (UsageTotals{1, 1, 1, Points(4), Points(6)}));
+  call(1, 1, kHour, Points(2));
+  ASSERT_TRUE(collector_->collect(kHour));
+  EXPECT_EQ(merged(1, 1, kHour), (UsageTotals{2, 1, 1, Points(4), Points(8)}));
+}
+
+TEST_F(CollectorTest, LooksOnlyAtSlotsThatWereCountedInto) {
+  call(0, 1, kHour);
+  call(0, 2, kHour);
+  ASSERT_TRUE(collector_->collect(kHour));
+  workers_[0].slot(1, kHour)->count_failed();  // behind the back of the marks
+  call(0, 2, kHour);
+  ASSERT_TRUE(collector_->collect(kHour));
+  EXPECT_EQ(merged(1, 1, kHour).calls_failed, 0);
+  EXPECT_EQ(merged(1, 2, kHour).calls_succeeded, 2);
 }
 
 TEST_F(CollectorTest, RepeatsWhatCouldNotBeDeliveredAndSaysHowMuchWaits) {
@@ -171,7 +201,7 @@ TEST_F(CollectorTest, NeverRecyclesAKeyWithAnOpenCall) {
   call(1, 1, kHour);  // the other worker's slot has ended; it must not go alone
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(collector_->collect(later(10 + i)));
   EXPECT_EQ(journal_->slots_used(), 2U);
-  Recorder::ended(open, Outcome::succeeded, false, Points(6));
+  workers_[0].ended(open, Outcome::succeeded, false, Points(6));
   ASSERT_TRUE(collector_->collect(later(20)));
   EXPECT_EQ(merged(1, 1, kHour).calls_succeeded, 2);
   EXPECT_EQ(journal_->slots_used(), 0U);

@@ -73,16 +73,16 @@ TEST_F(RecorderTest, SaysWhenTheJournalIsFullAndGoesOnWhenItHasRoomAgain) {
 // domain.md section 3: points are used when forwarding begins; how the call ends decides only its count and price.
 TEST_F(RecorderTest, CountsACallByHowItEnded) {
   Slot* slot = recorder_.slot(1, kHour);
-  Recorder::forwarded(*slot, Points(4));
+  recorder_.forwarded(*slot, Points(4));
   EXPECT_EQ(slot->calls_open(), 1);
   EXPECT_EQ(slot->free_points().count(), 4);
-  Recorder::ended(*slot, Outcome::succeeded, false, Points(2));
+  recorder_.ended(*slot, Outcome::succeeded, false, Points(2));
   EXPECT_EQ(slot->calls_open(), 0);
   EXPECT_EQ(slot->calls_succeeded(), 1);
   EXPECT_EQ(slot->billable_points().count(), 2);
 
-  Recorder::forwarded(*slot, Points(6));
-  Recorder::ended(*slot, Outcome::failed, false, Points());
+  recorder_.forwarded(*slot, Points(6));
+  recorder_.ended(*slot, Outcome::failed, false, Points());
   EXPECT_EQ(slot->calls_failed(), 1);
   EXPECT_EQ(slot->free_points().count(), 10);
   EXPECT_EQ(slot->billable_points().count(), 2);
@@ -91,8 +91,8 @@ TEST_F(RecorderTest, CountsACallByHowItEnded) {
 TEST_F(RecorderTest, CountsAnUnmeteredCallOnlyAsThatHoweverItEnds) {
   Slot* slot = recorder_.slot(1, kHour);
   for (const Outcome outcome : {Outcome::succeeded, Outcome::failed}) {
-    Recorder::forwarded(*slot, Points());
-    Recorder::ended(*slot, outcome, true, Points());
+    recorder_.forwarded(*slot, Points());
+    recorder_.ended(*slot, outcome, true, Points());
   }
   EXPECT_EQ(slot->calls_unmetered(), 2);
   EXPECT_EQ(slot->calls_succeeded() + slot->calls_failed(), 0);

@@ -24,10 +24,10 @@ class World {
   void forward(std::size_t worker, std::uint32_t subscription, Points free) {
     Slot* slot = workers_[worker].slot(subscription, hour_);
     if (slot == nullptr) return;  // the journal is full: the call is refused and counts nowhere
-    Recorder::forwarded(*slot, free);
+    workers_[worker].forwarded(*slot, free);
     const UsageKey key{epoch_, subscription, hour_};
     truth_[key].free_points += free;
-    open_.push_back({slot, key});
+    open_.push_back({&workers_[worker], slot, key});
   }
 
   void end(std::size_t which, int how) {
@@ -38,7 +38,7 @@ class World {
     const Points billable(how == 0 ? 6 : 0);
     totals.billable_points += billable;
     ++(how == 0 ? totals.calls_succeeded : how == 1 ? totals.calls_failed : totals.calls_unmetered);
-    Recorder::ended(*call.slot, how == 1 ? Outcome::failed : Outcome::succeeded, how == 2, billable);
+    call.worker->ended(*call.slot, how == 1 ? Outcome::failed : Outcome::succeeded, how == 2, billable);
   }
 
   void next_hour() { hour_ = hour_.next(); }
@@ -74,6 +74,7 @@ class World {
 
  private:
   struct Open {
+    Recorder* worker;
     Slot* slot;
     UsageKey key;
   };

@@ -126,7 +126,8 @@ Process::Begun Process::begin_call(std::size_t worker, std::string_view key, con
   if (!call->service) return "unknown_service";
   call->subscription = directory_.find(*call->account, *call->service->config->limits);
   if (call->subscription == nullptr) return "not_subscribed";
-  call->slot = recorders_[worker].slot(call->subscription->number, hour_of(call->at));
+  call->recorder = &recorders_[worker];
+  call->slot = call->recorder->slot(call->subscription->number, hour_of(call->at));
   if (call->slot == nullptr) return "journal_full";
   auto decision = limiter::admit(*call->subscription, call->at, call->started_ns);
   if (const auto* refusal = std::get_if<limiter::Refusal>(&decision)) return code_of(*refusal);
