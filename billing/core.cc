@@ -52,32 +52,31 @@ Result<void> Core::run(const std::function<Result<void>()>& body, Durability dur
 
 Result<void> Core::publish_all() {
   return run([&]() -> Result<void> {
+    std::vector<ServiceRecord> services;
     for (std::string after;;) {
       const auto rows = store_.services(after, kPageItemsMax);
       if (rows.empty()) break;
       for (const auto& row : rows) {
         auto published = record(row);
         if (published.has_error()) return published.error();
-        publish([service = *std::move(published)](EntitlementSink& sink) { sink.service_changed(service); });
+        services.push_back(*std::move(published));
       }
       after = rows.back().id;
     }
     if (auto checked = check_pinned_plans(); checked.has_error()) return checked;
-    for (const auto& row : store_.all_keys()) {
-      publish([key = KeyRecord{row.hash, row.account, row.expires_at}](EntitlementSink& sink) { sink.key_added(key); });
-    }
-    for (const auto& row : store_.all_account_tokens()) {
-      publish([this, row](EntitlementSink&) { token_holders_.add(row.hash, row.account, row.expires_at); });
-    }
-    const auto subscriptions = store_.all_subscriptions();
+    // Told at once, not after the commit: nothing is written here, and kept until then it would be as much memory
+    // again.
+    for (const auto& service : services) sink_.service_changed(service);
+    store_.each_key([&](const KeyRow& row) { sink_.key_added({row.hash, row.account, row.expires_at}); });
+    for (const auto& row : store_.all_account_tokens()) token_holders_.add(row.hash, row.account, row.expires_at);
     if (has_realtime_plan()) {  // before the states are told
-      for (const auto& row : subscriptions) {
-        if (over_its_money(row.account)) guarded_.insert(row.account);
+      std::set<std::string> accounts;
+      store_.each_subscription([&](const SubscriptionRow& row) { accounts.insert(row.account); });
+      for (const auto& account : accounts) {
+        if (over_its_money(account)) guarded_.insert(account);
       }
     }
-    for (const auto& row : subscriptions) {
-      publish([changed = record(row)](EntitlementSink& sink) { sink.subscription_changed(changed); });
-    }
+    tell_all_subscriptions();
     return {};
   });
 }

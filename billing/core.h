@@ -78,10 +78,10 @@ class Core {
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
-  // Tells the sink everything there is. To be called once, before traffic. A fault: the store cannot be read, or
-  // catalogue and plans lack something that a stored service or subscription refers to (codes model_missing and
-  // plan_missing), or a plan in use says something else than it did (plan_changed, with the differences). Traffic
-  // must not start then.
+  // Tells the sink everything there is, row by row. To be called once, before traffic. A fault: the store cannot be
+  // read (then the sink may have heard a part), or catalogue and plans lack something that a stored service or
+  // subscription refers to (codes model_missing and plan_missing), or a plan in use says something else than it did
+  // (plan_changed, with the differences). Traffic must not start then.
   Result<void> publish_all();
 
   [[nodiscard]] const Catalog& catalog() const noexcept { return catalog_; }
@@ -281,6 +281,9 @@ class Core {
   Subscription shown(const SubscriptionRow& row);
   Result<ServiceRecord> record(const ServiceRow& row);
   SubscriptionRecord record(const SubscriptionRow& row);
+  // What is bought is read only when something was.
+  SubscriptionRecord record(const SubscriptionRow& row, SubscriptionState state, bool has_purchases);
+  void tell_all_subscriptions();
   bool in_debt(std::string_view account);     // cash below 0
   bool in_arrears(std::string_view account);  // in debt, or guarded
   SubscriptionState state(const SubscriptionRow& row);

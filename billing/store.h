@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -219,13 +220,15 @@ class Store {
   virtual std::vector<AccountRow> accounts(std::string_view after, int limit) = 0;  // by id
   virtual std::int64_t count_accounts() = 0;
   virtual std::int64_t count_accounts_in_debt() = 0;  // cash below 0
-  virtual bool has_history() = 0;                     // any transfer or usage
+  virtual std::vector<std::string> accounts_in_debt() = 0;
+  virtual bool has_history() = 0;  // any transfer or usage
 
   virtual void insert_key(const KeyRow& row) = 0;
   // The hash of the key that is revoked now; nullopt: unknown, or revoked before.
   virtual std::optional<Sha256> revoke_key(std::string_view account, std::string_view id, WallTime at) = 0;
   virtual std::vector<KeyRow> keys(std::string_view account, std::string_view after, int limit) = 0;  // by age
-  virtual std::vector<KeyRow> all_keys() = 0;  // those not revoked
+  // What there may be a million of is visited row by row; `visit` must not change what it is told of.
+  virtual void each_key(const std::function<void(const KeyRow&)>& visit) = 0;  // those not revoked
 
   // The same of accounts' own read-only tokens.
   virtual void insert_account_token(const AccountTokenRow& row) = 0;
@@ -244,7 +247,8 @@ class Store {
   // By service; not those of removed services.
   virtual std::vector<SubscriptionRow> subscriptions(std::string_view account, std::string_view after, int limit) = 0;
   virtual std::vector<SubscriptionRow> subscriptions_of_service(std::string_view service) = 0;
-  virtual std::vector<SubscriptionRow> all_subscriptions() = 0;  // not those of removed services
+  // As each_key(); not those of removed services.
+  virtual void each_subscription(const std::function<void(const SubscriptionRow&)>& visit) = 0;
 
   // The ledger. transfer.id is ignored; `account` is the customer in whose list the row stands.
   virtual std::int64_t post(std::string_view account, const Transfer& transfer) = 0;  // its id
@@ -255,6 +259,8 @@ class Store {
   virtual MicroYuan unexpired_vouchers(std::string_view account, WallTime now) = 0;
   virtual void insert_qps_pack(std::uint32_t subscription, const QpsPack& pack) = 0;
   virtual std::vector<QpsPack> qps_packs(std::uint32_t subscription, WallTime not_ended_at) = 0;  // by start
+  // All that have a QPS pack, package or count pack, be it ended or used up.
+  virtual std::unordered_set<std::uint32_t> subscriptions_with_purchases() = 0;
 
   // A random number above 0 that this store was given when it was made: journals name the store they belong to.
   virtual std::uint32_t identity() = 0;

@@ -107,13 +107,14 @@ class SqliteStore final : public Store {
   std::vector<AccountRow> accounts(std::string_view after, int limit) override;
   std::int64_t count_accounts() override;
   std::int64_t count_accounts_in_debt() override;
+  std::vector<std::string> accounts_in_debt() override;
   bool has_history() override;
   MicroYuan imbalance() override;
 
   void insert_key(const KeyRow& row) override;
   std::optional<Sha256> revoke_key(std::string_view account, std::string_view id, WallTime at) override;
   std::vector<KeyRow> keys(std::string_view account, std::string_view after, int limit) override;
-  std::vector<KeyRow> all_keys() override;
+  void each_key(const std::function<void(const KeyRow&)>& visit) override;
 
   void insert_account_token(const AccountTokenRow& row) override;
   std::optional<Sha256> revoke_account_token(std::string_view account, std::string_view id, WallTime at) override;
@@ -130,7 +131,7 @@ class SqliteStore final : public Store {
   void set_paid(std::uint32_t number, bool paid) override;
   std::vector<SubscriptionRow> subscriptions(std::string_view account, std::string_view after, int limit) override;
   std::vector<SubscriptionRow> subscriptions_of_service(std::string_view service) override;
-  std::vector<SubscriptionRow> all_subscriptions() override;
+  void each_subscription(const std::function<void(const SubscriptionRow&)>& visit) override;
 
   std::int64_t post(std::string_view account, const Transfer& transfer) override;
   MicroYuan balance(std::string_view ledger_account) override;
@@ -153,6 +154,7 @@ class SqliteStore final : public Store {
   Points free_points_used(std::uint32_t subscription, Hour from, Hour to) override;
   std::vector<UsageRow> usage(const UsageQuery& query) override;
 
+  std::unordered_set<std::uint32_t> subscriptions_with_purchases() override;
   void insert_package(std::uint32_t subscription, const Package& package) override;
   std::vector<Package> packages(std::uint32_t subscription, WallTime not_expired_at) override;
   std::vector<Package> packages_covering(std::uint32_t subscription, WallTime begin, WallTime end) override;

@@ -32,6 +32,15 @@ MigrationRow read_migration(Query& query) {
 #define MIGRATION_COLUMNS "SELECT subscription, from_hour, plan_before, plan_after, asked_at FROM migrations "
 }  // namespace
 
+std::unordered_set<std::uint32_t> SqliteStore::subscriptions_with_purchases() {
+  Query query(
+      prepared("SELECT subscription FROM qps_packs UNION SELECT subscription FROM packages "
+               "UNION SELECT subscription FROM count_packs"));
+  std::unordered_set<std::uint32_t> subscriptions;
+  while (query.step()) subscriptions.insert(static_cast<std::uint32_t>(query.integer()));
+  return subscriptions;
+}
+
 void SqliteStore::insert_package(std::uint32_t subscription, const Package& package) {
   Query query(
       prepared("INSERT INTO packages (id, subscription, points, points_left, price, bought_at, expires_at) "

@@ -103,6 +103,16 @@ std::int64_t SqliteStore::count_accounts_in_debt() {
   return query.integer();
 }
 
+std::vector<std::string> SqliteStore::accounts_in_debt() {
+  write_ledger();
+  Query query(
+      prepared("SELECT substr(ledger_account, 6) FROM balances WHERE ledger_account >= 'cash:' "
+               "AND ledger_account < 'cash;' AND credits < debits"));
+  std::vector<std::string> accounts;
+  while (query.step()) accounts.push_back(query.text());
+  return accounts;
+}
+
 bool SqliteStore::has_history() {
   write_ledger();
   Query query(prepared("SELECT EXISTS (SELECT 1 FROM transfers) OR EXISTS (SELECT 1 FROM usage_hours)"));
@@ -140,9 +150,9 @@ std::vector<KeyRow> SqliteStore::keys(std::string_view account, std::string_view
   return all(query.bind(account, after, limit), read_key);
 }
 
-std::vector<KeyRow> SqliteStore::all_keys() {
+void SqliteStore::each_key(const std::function<void(const KeyRow&)>& visit) {
   Query query(prepared(KEY_COLUMNS "WHERE revoked_at IS NULL ORDER BY number"));
-  return all(query, read_key);
+  while (query.step()) visit(read_key(query));
 }
 
 std::optional<ServiceRow> SqliteStore::find_service(std::string_view id) {
@@ -201,10 +211,10 @@ std::vector<SubscriptionRow> SqliteStore::subscriptions_of_plan(std::string_view
   return all(query.bind(plan), read_subscription);
 }
 
-std::vector<SubscriptionRow> SqliteStore::all_subscriptions() {
+void SqliteStore::each_subscription(const std::function<void(const SubscriptionRow&)>& visit) {
   Query query(
       prepared(SUBSCRIPTION_COLUMNS "JOIN services v ON v.id = s.service AND v.removed_at IS NULL ORDER BY s.number"));
-  return all(query, read_subscription);
+  while (query.step()) visit(read_subscription(query));
 }
 
 }  // namespace tollgate::billing

@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
 #include "tests/billing/core_fixture.h"
 
 namespace tollgate::billing {
@@ -125,6 +129,54 @@ TEST_F(CoreSubscriptions, PublishAllTellsEverythingOrNothing) {
   Core other(*store, small, plans, clock, sink);
   EXPECT_EQ(code_of(other.publish_all()), "model_missing");
   EXPECT_EQ(sink.count(), 0u);
+}
+
+// At a start, what is told is read in passes over all; at a change, of the one. Both must say the same.
+TEST_F(CoreSubscriptions, PublishAllTellsOfEachWhatItsLastChangeTold) {
+  const auto calls_plan = std::ranges::find(plans, "calls-legacy", &Plan::id);
+  ASSERT_NE(calls_plan, plans.end());
+  calls_plan->sold_until.reset();
+  make_acme(true);
+  for (const auto* id : {"free", "packs", "points", "calls"}) {
+    ASSERT_TRUE(core->put_account(id, "Account").has_value());
+    ASSERT_TRUE(core->deposit(id, *parse_yuan("100000"), DepositKind::cash, {}).has_value());
+    const std::string plan = std::string_view(id) == "calls" ? "calls-legacy" : plans.front().id;
+    ASSERT_TRUE(core->put_subscription(id, "vision", std::string_view(id) != "free", plan).has_value());
+  }
+  const WallTime now = clock.now();
+  ASSERT_TRUE(core->buy_qps_pack("packs", "vision", 3, false, now, now + std::chrono::hours(24)).has_value());
+  ASSERT_TRUE(core->buy_package("points", "vision", plans.front().packages.front().points).has_value());
+  const CallPrice* price = calls_plan->call_price("image-classification/high-performance");
+  ASSERT_NE(price, nullptr);
+  ASSERT_TRUE(core->buy_count_pack("calls", "vision", price->count_packs.front().calls).has_value());
+  charge("1");
+  ASSERT_TRUE(core->put_subscription("acme", "vision", true, std::nullopt).has_value());
+
+  const auto by_number = [](const std::vector<SubscriptionRecord>& told) {
+    std::map<std::uint32_t, SubscriptionRecord> last;
+    for (const auto& record : told) last[record.number] = record;
+    return last;
+  };
+  const auto changes = by_number(sink.subscriptions);
+  sink = RecordingSink();
+  ASSERT_TRUE(core->publish_all().has_value());
+  const auto at_start = by_number(sink.subscriptions);
+  ASSERT_EQ(at_start.size(), 5u);
+  ASSERT_EQ(changes.size(), 5u);
+  std::set<SubscriptionState> states;
+  for (const auto& [number, told] : changes) {
+    const SubscriptionRecord& record = at_start.at(number);
+    states.insert(record.state);
+    EXPECT_EQ(record.account, told.account);
+    EXPECT_EQ(record.service, told.service);
+    EXPECT_EQ(record.state, told.state) << record.account;
+    EXPECT_EQ(record.packs.size(), told.packs.size()) << record.account;
+    EXPECT_EQ(record.packs.size(), record.account == "packs" ? 1u : 0u);
+    EXPECT_EQ(record.prepaid_until, told.prepaid_until) << record.account;
+    EXPECT_EQ(record.prepaid_until > now, record.account == "points" || record.account == "calls");
+    EXPECT_EQ(record.free_points_left, told.free_points_left) << record.account;
+  }
+  EXPECT_EQ(states.size(), 3u) << "free, paid and in arrears";
 }
 
 TEST_F(CoreSubscriptions, AQuotaWithAPeriodCountsOnlyItsBeijingHours) {
