@@ -326,7 +326,7 @@ class Core {
   Result<void> pay_from(OpenUsage& usage, const Plan& plan, const Model& model, Settlement& settlement);
   Result<void> pay_by_call(OpenUsage& usage, const CallPrice& price, Points cost, Settlement& settlement);
   Result<void> pay_by_point(const OpenUsage& usage, const Plan& plan, Points cost, Settlement& settlement);
-  void post_settlement(const OpenUsage& usage, const Settlement& settlement, Books& books);
+  void post_settlement(const OpenUsage& usage, Settlement settlement, Books& books);
   void publish_if_used_up(std::uint32_t subscription);
   struct Posted {
     std::int64_t first = 0;  // transfer

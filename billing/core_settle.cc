@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "billing/account_books.h"
 #include "billing/core.h"
@@ -71,9 +72,9 @@ Result<void> Core::settle_hour(OpenUsage usage, Books& books, std::int64_t& sett
     usage.call_remainder = store_.find_subscription(usage.key.subscription)->call_remainder;
   }
   do {
-    const auto settlement = settlement_of(usage, books, *plan, *model);
+    auto settlement = settlement_of(usage, books, *plan, *model);
     if (settlement.has_error()) return settlement.error();
-    post_settlement(usage, *settlement, books);
+    post_settlement(usage, *std::move(settlement), books);
     ++settlements;
   } while (usage.free_points > Points() || usage.billable_points > Points() || usage.calls_unmetered > 0);
   return {};
@@ -175,25 +176,22 @@ Result<void> Core::pay_by_point(const OpenUsage& usage, const Plan& plan, Points
   return {};
 }
 
-void Core::post_settlement(const OpenUsage& usage, const Settlement& settlement, Books& books) {
+void Core::post_settlement(const OpenUsage& usage, Settlement settlement, Books& books) {
   const std::uint32_t number = usage.key.subscription;
   const Posted posted = post_money(settlement, books);
-  store_.insert_settlement(settlement, number, posted.first, posted.count);
-  store_.mark_settled(settlement, number);
-  store_.add_to_month(settlement, number);
+  bool prepaid = false;
   for (const auto& part : settlement.parts) {
     if (part.paid_from == PaidFrom::package) store_.use_package(part.item, part.points);
     if (part.paid_from == PaidFrom::count_pack) store_.use_count_pack(part.item, part.calls);
     if (part.paid_from == PaidFrom::call || part.paid_from == PaidFrom::count_pack) {
       store_.set_call_remainder(number, usage.call_remainder);
     }
+    prepaid = prepaid || part.paid_from == PaidFrom::package || part.paid_from == PaidFrom::count_pack;
   }
-  const auto prepaid = [](const SettlementPart& part) {
-    return part.paid_from == PaidFrom::package || part.paid_from == PaidFrom::count_pack;
-  };
-  if (std::any_of(settlement.parts.begin(), settlement.parts.end(), prepaid)) publish_if_used_up(number);
   books.settled = true;
   books.amount += settlement.amount;
+  store_.insert_settlement(std::move(settlement), number, posted.first, posted.count);
+  if (prepaid) publish_if_used_up(number);
 }
 
 // What was bought beforehand and is gone no longer counts as prepaid on the data path.

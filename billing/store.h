@@ -314,13 +314,11 @@ class Store {
   virtual std::string account_of(std::uint32_t subscription) = 0;  // of one that exists
   // The open hours of one account, up to an hour, by hour and service; tier positions are those of `month`.
   virtual std::vector<OpenUsage> open_usage_of(std::string_view account, Hour until, Month month) = 0;
-  // What `settlement` took of the hour is settled, one revision more; the hour stays open while something is left.
-  virtual void mark_settled(const Settlement& settlement, std::uint32_t subscription) = 0;
-  // With its parts; its transfers, posted before, are `transfers` from the id `first_transfer` on.
-  virtual void insert_settlement(const Settlement& settlement, std::uint32_t subscription, std::int64_t first_transfer,
+  // With its parts; its transfers, posted before, are `transfers` from the id `first_transfer` on. What it took of the
+  // hour is settled, one revision more; the hour stays open while something is left. The sums of the month grow.
+  virtual void insert_settlement(Settlement settlement, std::uint32_t subscription, std::int64_t first_transfer,
                                  std::int64_t transfers) = 0;
   virtual Points month_points(std::uint32_t subscription, Month month) = 0;  // the tier position
-  virtual void add_to_month(const Settlement& settlement, std::uint32_t subscription) = 0;
   virtual void set_call_remainder(std::uint32_t subscription, std::int64_t points) = 0;
   virtual std::vector<VoucherRow> vouchers_left(std::string_view account, WallTime now) = 0;  // by expiry, deposit
   virtual void add_charge(std::string_view account, WallTime at, MicroYuan amount) = 0;

@@ -139,7 +139,19 @@ void SqliteStore::ask_hook(std::string_view sql) {
   if (hook_ && hook_(sql)) throw SQLite::Exception("refused by the test's hook", SQLITE_IOERR);
 }
 
+SqliteStore::SqliteStore(FolderLock lock, SQLite::Database database)
+    : lock_(std::move(lock)), database_(std::move(database)) {
+  offer(database_.getHandle(), "waiting_transfers", waiting_.transfers);
+  offer(database_.getHandle(), "waiting_settlements", waiting_.settlements);
+  offer(database_.getHandle(), "waiting_parts", waiting_.parts);
+}
+
 SQLite::Statement& SqliteStore::prepared(const char* sql) {
+  if (!waiting_.empty()) write_waiting();
+  return prepared_apart(sql);
+}
+
+SQLite::Statement& SqliteStore::prepared_apart(const char* sql) {
   TOLLGATE_CHECK(depth_ > 0);
   ask_hook(sql);
   const auto found = statements_.find(sql);
@@ -149,25 +161,19 @@ SQLite::Statement& SqliteStore::prepared(const char* sql) {
 
 void SqliteStore::run(const char* sql) { Query(prepared(sql)).exec(); }
 
-// What was moved before a part is no business of the part, which may be taken back.
+// What was moved before a part is written before it: it is no business of the part, which may be taken back.
 void SqliteStore::begin(bool outermost, Durability durability) {
   if (outermost && durability != durability_) {
     run(durability == Durability::at_once ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
     durability_ = durability;
   }
-  if (!outermost) write_ledger();
   run(outermost ? "BEGIN" : "SAVEPOINT part");
 }
 
-void SqliteStore::commit(bool outermost) {
-  write_ledger();
-  run(outermost ? "COMMIT" : "RELEASE part");
-}
+void SqliteStore::commit(bool outermost) { run(outermost ? "COMMIT" : "RELEASE part"); }
 
 void SqliteStore::roll_back(bool outermost) noexcept {
-  posted_.clear();
-  movements_.clear();
-  voucher_moved_ = false;
+  waiting_.clear();
   // After some errors (a full disk) SQLite has already rolled back by itself.
   if (sqlite3_get_autocommit(database_.getHandle()) != 0) return;
   database_.tryExec(outermost ? "ROLLBACK" : "ROLLBACK TO part; RELEASE part");

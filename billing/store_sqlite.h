@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "billing/store.h"
+#include "billing/store_sqlite_memory.h"
 
 namespace tollgate::billing {
 
@@ -91,9 +92,44 @@ struct Movement {  // of a ledger account
   std::int64_t credits = 0;
 };
 
+struct WaitingTransfer {
+  std::string account;  // the customer's
+  Transfer transfer;
+};
+
+struct WaitingSettlement {  // its parts wait beside it
+  Settlement settlement;
+  std::uint32_t subscription = 0;
+  std::int64_t first_transfer = 0;
+  std::int64_t transfers = 0;
+};
+
+struct WaitingPart {
+  Hour hour;
+  std::uint32_t subscription = 0;
+  std::int32_t revision = 0;
+  std::int32_t number = 0;
+  SettlementPart part;
+};
+
+// What the open transaction, or its open part, posted and settled and did not write yet, and what that moved: all of it
+// goes into few statements, and a balance is written once.
+struct Waiting {
+  Waiting();
+  [[nodiscard]] bool empty() const noexcept { return transfers.rows.empty() && settlements.rows.empty(); }
+  void clear() noexcept;
+
+  RowsInMemory<WaitingTransfer> transfers;
+  RowsInMemory<WaitingSettlement> settlements;
+  RowsInMemory<WaitingPart> parts;
+  std::int64_t last_transfer = 0;
+  std::map<std::string, Movement, std::less<>> movements;
+  bool voucher_moved = false;  // there is one of a voucher in it
+};
+
 class SqliteStore final : public Store {
  public:
-  SqliteStore(FolderLock lock, SQLite::Database database) : lock_(std::move(lock)), database_(std::move(database)) {}
+  SqliteStore(FolderLock lock, SQLite::Database database);
 
   [[nodiscard]] SQLite::Database& database() noexcept { return database_; }  // for opening
   [[nodiscard]] const FolderLock& lock() const noexcept { return lock_; }
@@ -179,11 +215,9 @@ class SqliteStore final : public Store {
   std::vector<HourKey> open_hours(Hour before, HourKey after, int limit) override;
   std::string account_of(std::uint32_t subscription) override;
   std::vector<OpenUsage> open_usage_of(std::string_view account, Hour until, Month month) override;
-  void mark_settled(const Settlement& settlement, std::uint32_t subscription) override;
-  void insert_settlement(const Settlement& settlement, std::uint32_t subscription, std::int64_t first_transfer,
+  void insert_settlement(Settlement settlement, std::uint32_t subscription, std::int64_t first_transfer,
                          std::int64_t transfers) override;
   Points month_points(std::uint32_t subscription, Month month) override;
-  void add_to_month(const Settlement& settlement, std::uint32_t subscription) override;
   void set_call_remainder(std::uint32_t subscription, std::int64_t points) override;
   std::vector<VoucherRow> vouchers_left(std::string_view account, WallTime now) override;
   void add_charge(std::string_view account, WallTime at, MicroYuan amount) override;
@@ -217,27 +251,25 @@ class SqliteStore final : public Store {
 
  private:
   void ask_hook(std::string_view sql);
-  // The prepared statement of `sql`, a literal: made once, found again by its address.
+  // The prepared statement of `sql`, a literal: made once, found again by its address. What waits is written before.
   SQLite::Statement& prepared(const char* sql);
+  // The same of a statement that has nothing to do with what waits: with transfers, balances, settlements, their parts,
+  // usage by the hour, and sums by the month.
+  SQLite::Statement& prepared_apart(const char* sql);
   void run(const char* sql);  // a prepared statement without values
+  void run_apart(const char* sql) { Query(prepared_apart(sql)).exec(); }
   void leave_suspect_log();
   void begin(bool outermost, Durability durability);
   void commit(bool outermost);
-  // Writes what was posted, and the balances that it moved. To be called before transfers or balances are read by SQL.
-  void write_ledger();
-  void write_transfers();
+  void write_waiting();
+  void write_settlements();
+  void write_balances();
   void roll_back(bool outermost) noexcept;
 
   FolderLock lock_;  // first: given up last
+  Waiting waiting_;
   SQLite::Database database_;
   std::unordered_map<const char*, SQLite::Statement> statements_;
-  // Posted in the open transaction, or in its open part, and not written yet, and what that moved: several transfers
-  // go into one statement, and a balance is written once for all of them.
-  static constexpr std::size_t kTransfersAStatement = 8;
-  std::vector<std::pair<std::string, Transfer>> posted_;  // with the customer's account
-  std::int64_t last_transfer_ = 0;
-  std::map<std::string, Movement, std::less<>> movements_;
-  bool voucher_moved_ = false;  // there is one of a voucher in it
   StatementHook hook_;
   int depth_ = 0;  // of nested transactions
   Durability durability_ = Durability::at_once;

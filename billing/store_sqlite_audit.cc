@@ -201,7 +201,6 @@ std::vector<Invariant> SqliteStore::audit(const std::vector<std::string>& grante
     query.step();
     return query.integer();
   };
-  write_ledger();
   std::vector<Invariant> invariants;
   for (const auto& check : kChecks) invariants.push_back(compared(check.name, sum(check.left), sum(check.right)));
   invariants.push_back(compared("usage_hours_off_from_reports", sum(kHoursOff), 0));

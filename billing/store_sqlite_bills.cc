@@ -94,14 +94,12 @@ std::vector<PurchaseRow> SqliteStore::purchases(std::string_view account, WallTi
 }
 
 std::optional<Transfer> SqliteStore::find_transfer(std::string_view account, std::int64_t id) {
-  write_ledger();
   Query query(prepared(TRANSFER_COLUMNS "WHERE id = ? AND account = ?"));
   if (!query.bind(id, account).step()) return std::nullopt;
   return read_transfer(query);
 }
 
 std::vector<Transfer> SqliteStore::transfers_of(std::string_view reason, std::string_view reference) {
-  write_ledger();
   Query query(prepared(TRANSFER_COLUMNS "WHERE reason = ? AND reference = ? AND reason <> 'usage' ORDER BY id"));
   query.bind(reason, reference);
   std::vector<Transfer> rows;
@@ -110,7 +108,6 @@ std::vector<Transfer> SqliteStore::transfers_of(std::string_view reason, std::st
 }
 
 std::optional<Settlement> SqliteStore::find_settlement(const SettlementKey& key) {
-  write_ledger();
   Settlement settlement;
   std::int64_t first = 0;
   std::int64_t transfers = 0;

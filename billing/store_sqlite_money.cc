@@ -1,19 +1,7 @@
-// The ledger, deposits, QPS packs and kept answers in SQLite.
-#include <SQLiteCpp/Exception.h>
-#include <sqlite3.h>
-
+// What is read of the ledger, deposits, QPS packs and kept answers in SQLite.
 #include "billing/store_sqlite.h"
 
 namespace tollgate::billing {
-namespace {
-// Whoever posts has looked that the books take it; if they do not, the transaction must not stay.
-void add(std::int64_t& sum, MicroYuan amount) {
-  if (__builtin_add_overflow(sum, amount.count(), &sum)) {
-    throw SQLite::Exception("a balance is beyond 64 bits", SQLITE_TOOBIG);
-  }
-}
-}  // namespace
-
 Transfer read_transfer(Query& query) {
   Transfer row;
   row.id = query.integer();
@@ -26,64 +14,7 @@ Transfer read_transfer(Query& query) {
   return row;
 }
 
-std::int64_t SqliteStore::post(std::string_view account, const Transfer& transfer) {
-  if (posted_.empty()) {
-    Query query(prepared("SELECT coalesce(max(id), 0) FROM transfers"));
-    query.step();
-    last_transfer_ = query.integer();
-  }
-  add(movements_[transfer.debit].debits, transfer.amount);
-  add(movements_[transfer.credit].credits, transfer.amount);
-  voucher_moved_ = voucher_moved_ || transfer.debit.starts_with("voucher:") || transfer.credit.starts_with("voucher:");
-  posted_.emplace_back(account, transfer);
-  posted_.back().second.id = ++last_transfer_;
-  return last_transfer_;
-}
-
-void SqliteStore::write_transfers() {
-#define ROW "(?, ?, ?, ?, ?, ?, ?, ?)"
-#define INSERT_ROWS "INSERT INTO transfers (id, at, account, debit, credit, amount, reason, reference) VALUES " ROW
-  static_assert(kTransfersAStatement == 8);
-  const char* const one = INSERT_ROWS;
-  const char* const eight = INSERT_ROWS ", " ROW ", " ROW ", " ROW ", " ROW ", " ROW ", " ROW ", " ROW;
-#undef INSERT_ROWS
-#undef ROW
-  for (std::size_t next = 0; next < posted_.size();) {
-    const std::size_t rows = posted_.size() - next >= kTransfersAStatement ? kTransfersAStatement : 1;
-    Query query(prepared(rows == 1 ? one : eight));
-    for (const std::size_t end = next + rows; next < end; ++next) {
-      const auto& [account, row] = posted_[next];
-      query.bind(row.id, row.at, account, row.debit, row.credit, row.amount, row.reason, row.reference);
-    }
-    query.exec();
-  }
-  posted_.clear();
-}
-
-void SqliteStore::write_ledger() {
-  if (posted_.empty()) return;
-  write_transfers();
-  for (const auto& [name, moved] : movements_) {
-    Query query(
-        prepared("INSERT INTO balances (ledger_account, debits, credits) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
-                 "debits = debits + excluded.debits, credits = credits + excluded.credits"));
-    query.bind(name, moved.debits, moved.credits).exec();
-  }
-  movements_.clear();
-  voucher_moved_ = false;
-}
-
-MicroYuan SqliteStore::balance(std::string_view ledger_account) {
-  Query query(prepared("SELECT credits - debits FROM balances WHERE ledger_account = ?"));
-  MicroYuan balance = query.bind(ledger_account).step() ? MicroYuan(query.integer()) : MicroYuan();
-  if (const auto moved = movements_.find(ledger_account); moved != movements_.end()) {
-    balance += MicroYuan(moved->second.credits) - MicroYuan(moved->second.debits);
-  }
-  return balance;
-}
-
 std::vector<Transfer> SqliteStore::transfers(std::string_view account, std::int64_t after, int limit) {
-  write_ledger();
   Query query(
       prepared("SELECT id, at, debit, credit, amount, reason, reference FROM transfers "
                "WHERE account = ? AND id > ? ORDER BY id LIMIT ?"));
@@ -100,7 +31,7 @@ void SqliteStore::insert_deposit(const DepositRow& row) {
 }
 
 MicroYuan SqliteStore::unexpired_vouchers(std::string_view account, WallTime now) {
-  if (voucher_moved_) write_ledger();
+  if (waiting_.voucher_moved) write_waiting();
   Query query(
       prepared("SELECT coalesce(sum(b.credits - b.debits), 0) FROM deposits d "
                "JOIN balances b ON b.ledger_account = 'voucher:' || d.id "
@@ -121,8 +52,8 @@ void SqliteStore::insert_qps_pack(std::uint32_t subscription, const QpsPack& pac
 
 std::vector<QpsPack> SqliteStore::qps_packs(std::uint32_t subscription, WallTime not_ended_at) {
   Query query(
-      prepared("SELECT id, qps, unlimited, starts_at, ends_at, price, bought_at FROM qps_packs "
-               "WHERE subscription = ? AND ends_at > ? ORDER BY starts_at, bought_at, id"));
+      prepared_apart("SELECT id, qps, unlimited, starts_at, ends_at, price, bought_at FROM qps_packs "
+                     "WHERE subscription = ? AND ends_at > ? ORDER BY starts_at, bought_at, id"));
   query.bind(subscription, not_ended_at);
   std::vector<QpsPack> packs;
   while (query.step()) {

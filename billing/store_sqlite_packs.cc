@@ -52,18 +52,19 @@ void SqliteStore::insert_package(std::uint32_t subscription, const Package& pack
 }
 
 std::vector<Package> SqliteStore::packages(std::uint32_t subscription, WallTime not_expired_at) {
-  Query query(prepared(PACKAGE_COLUMNS "WHERE subscription = ? AND expires_at > ? ORDER BY expires_at, bought_at, id"));
+  Query query(
+      prepared_apart(PACKAGE_COLUMNS "WHERE subscription = ? AND expires_at > ? ORDER BY expires_at, bought_at, id"));
   return read_packages(query.bind(subscription, not_expired_at));
 }
 
 std::vector<Package> SqliteStore::packages_covering(std::uint32_t subscription, WallTime begin, WallTime end) {
-  Query query(prepared(PACKAGE_COLUMNS "WHERE subscription = ? AND expires_at > ? AND bought_at < ? "
-                                       "AND points_left > 0 ORDER BY expires_at, bought_at, id"));
+  Query query(prepared_apart(PACKAGE_COLUMNS "WHERE subscription = ? AND expires_at > ? AND bought_at < ? "
+                                             "AND points_left > 0 ORDER BY expires_at, bought_at, id"));
   return read_packages(query.bind(subscription, begin, end));
 }
 
 void SqliteStore::use_package(std::string_view id, Points points) {
-  Query query(prepared("UPDATE packages SET points_left = points_left - ?2 WHERE id = ?1"));
+  Query query(prepared_apart("UPDATE packages SET points_left = points_left - ?2 WHERE id = ?1"));
   query.bind(id, points).exec();
 }
 
@@ -76,8 +77,8 @@ void SqliteStore::insert_count_pack(std::uint32_t subscription, const CountPack&
 
 std::vector<CountPack> SqliteStore::count_packs(std::uint32_t subscription, WallTime end) {
   Query query(
-      prepared("SELECT id, calls, calls_left, price, bought_at FROM count_packs "
-               "WHERE subscription = ? AND bought_at < ? AND calls_left > 0 ORDER BY bought_at, id"));
+      prepared_apart("SELECT id, calls, calls_left, price, bought_at FROM count_packs "
+                     "WHERE subscription = ? AND bought_at < ? AND calls_left > 0 ORDER BY bought_at, id"));
   query.bind(subscription, end);
   std::vector<CountPack> packs;
   while (query.step()) {
@@ -93,7 +94,7 @@ std::vector<CountPack> SqliteStore::count_packs(std::uint32_t subscription, Wall
 }
 
 void SqliteStore::use_count_pack(std::string_view id, std::int64_t calls) {
-  Query query(prepared("UPDATE count_packs SET calls_left = calls_left - ?2 WHERE id = ?1"));
+  Query query(prepared_apart("UPDATE count_packs SET calls_left = calls_left - ?2 WHERE id = ?1"));
   query.bind(id, calls).exec();
 }
 
@@ -161,8 +162,8 @@ void SqliteStore::apply_migration(const MigrationRow& row, Points granted) {
 std::optional<std::string> SqliteStore::plan_at(std::uint32_t subscription, Hour hour) {
   {
     Query later(
-        prepared("SELECT plan_before FROM migrations WHERE subscription = ? AND from_hour > ? "
-                 "ORDER BY from_hour LIMIT 1"));
+        prepared_apart("SELECT plan_before FROM migrations WHERE subscription = ? AND from_hour > ? "
+                       "ORDER BY from_hour LIMIT 1"));
     if (later.bind(subscription, hour).step()) return later.text();
   }
   Query last(prepared("SELECT plan_after FROM migrations WHERE subscription = ? ORDER BY from_hour DESC LIMIT 1"));

@@ -94,7 +94,6 @@ std::int64_t SqliteStore::count_accounts() {
 }
 
 std::int64_t SqliteStore::count_accounts_in_debt() {
-  write_ledger();
   // ';' follows ':' in ASCII: the range is every name that begins with "cash:".
   Query query(
       prepared("SELECT count(*) FROM balances WHERE ledger_account >= 'cash:' AND ledger_account < 'cash;' "
@@ -104,7 +103,6 @@ std::int64_t SqliteStore::count_accounts_in_debt() {
 }
 
 std::vector<std::string> SqliteStore::accounts_in_debt() {
-  write_ledger();
   Query query(
       prepared("SELECT substr(ledger_account, 6) FROM balances WHERE ledger_account >= 'cash:' "
                "AND ledger_account < 'cash;' AND credits < debits"));
@@ -114,14 +112,12 @@ std::vector<std::string> SqliteStore::accounts_in_debt() {
 }
 
 bool SqliteStore::has_history() {
-  write_ledger();
   Query query(prepared("SELECT EXISTS (SELECT 1 FROM transfers) OR EXISTS (SELECT 1 FROM usage_hours)"));
   query.step();
   return query.integer() != 0;
 }
 
 MicroYuan SqliteStore::imbalance() {
-  write_ledger();
   Query query(prepared("SELECT coalesce(sum(debits - credits), 0) FROM balances"));
   query.step();
   return MicroYuan(query.integer());
@@ -178,7 +174,7 @@ std::optional<SubscriptionRow> SqliteStore::find_subscription(std::string_view a
 }
 
 std::optional<SubscriptionRow> SqliteStore::find_subscription(std::uint32_t number) {
-  Query query(prepared(SUBSCRIPTION_COLUMNS "WHERE s.number = ?"));
+  Query query(prepared_apart(SUBSCRIPTION_COLUMNS "WHERE s.number = ?"));
   return first(query.bind(number), read_subscription);
 }
 

@@ -196,7 +196,7 @@ TEST_F(CoreCrash, AProcessThatDiesAtAnyStatementOfASettlementLeavesTheSameBooks)
   const std::string good = good_books("2021-08-25T11:00:00+08:00", false).back();
   clock.set(at("2021-08-25T11:00:00+08:00"));
   close();
-  for (int broken = 0; broken < 400; broken += 7) {
+  for (int broken = 0; broken < 400; broken += 3) {
     const pid_t child = ::fork();
     ASSERT_GE(child, 0);
     if (child == 0) {

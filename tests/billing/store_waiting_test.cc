@@ -1,0 +1,140 @@
+// What settlements write waits in memory: whoever reads it sees it, and nothing of what was taken back is written
+// later.
+#include <gtest/gtest.h>
+
+#include "tests/billing/settlement_fixture.h"
+
+namespace tollgate::billing {
+namespace {
+
+class WaitingRows : public SettlementTest {
+ protected:
+  WaitingRows() {
+    subscribe("cut");
+    use("cut", "2021-08-25T10:30:00+08:00", 1'000);
+    hour = hour_of(at("2021-08-25T10:30:00+08:00"));
+    number = subscription("cut").number;
+  }
+
+  // `points` of the hour, paid by one transfer.
+  void settle(std::int32_t revision, std::int64_t points) {
+    Settlement settlement;
+    settlement.account = "acme";
+    settlement.hour = hour;
+    settlement.revision = revision;
+    settlement.reference = "reference-" + std::to_string(revision);
+    settlement.at = begin_of(hour.next());
+    settlement.plan = "plan";
+    settlement.billable_points = Points(points);
+    settlement.month_points_before = Points(7);
+    settlement.month_points_after = Points(7 + points);
+    settlement.amount = MicroYuan(points * 2);
+    settlement.parts.push_back({PaidFrom::tier, "", Points(points), 0, MicroYuan(2), settlement.amount});
+    const std::int64_t transfer = store->post(
+        "acme", {0, settlement.at, "cash:acme", "income:usage", settlement.amount, "usage", settlement.reference});
+    store->insert_settlement(std::move(settlement), number, transfer, 1);
+  }
+
+  template <class Body>
+  void in_transaction(Body body) {
+    ASSERT_TRUE(store
+                    ->transaction([&]() -> Result<void> {
+                      body();
+                      return {};
+                    })
+                    .has_value());
+  }
+
+  Hour hour;
+  std::uint32_t number = 0;
+};
+
+TEST_F(WaitingRows, ASettlementIsReadAsItWasPostedInTheSameTransaction) {
+  in_transaction([&] {
+    settle(1, 600);
+    EXPECT_EQ(store->balance("cash:acme"), MicroYuan(-1'200));
+    EXPECT_EQ(store->balance("income:usage"), MicroYuan(1'200));
+    const auto settlement = store->find_settlement({number, hour, 1});
+    ASSERT_TRUE(settlement.has_value());
+    EXPECT_EQ(settlement->plan, "plan");
+    EXPECT_EQ(settlement->billable_points, Points(600));
+    EXPECT_EQ(settlement->month_points_before, Points(7));
+    EXPECT_EQ(settlement->month_points_after, Points(607));
+    ASSERT_EQ(settlement->parts.size(), 1U);
+    EXPECT_EQ(settlement->parts[0].points, Points(600));
+    EXPECT_EQ(settlement->parts[0].unit_price, MicroYuan(2));
+    ASSERT_EQ(settlement->transfers.size(), 1U);
+    EXPECT_EQ(settlement->transfers[0].debit, "cash:acme");
+    EXPECT_EQ(settlement->transfers[0].credit, "income:usage");
+    EXPECT_EQ(settlement->transfers[0].reference, "reference-1");
+    EXPECT_EQ(store->balance("cash:acme"), MicroYuan(-1'200));
+  });
+}
+
+TEST_F(WaitingRows, TheTierPositionCountsWhatWaits) {
+  in_transaction([&] {
+    settle(1, 600);
+    settle(2, 100);
+    EXPECT_EQ(store->month_points(number, month_of(hour)), Points(700));
+    EXPECT_EQ(store->month_points(number, next(month_of(hour))), Points());
+    EXPECT_EQ(store->month_points(number + 1, month_of(hour)), Points());
+    EXPECT_TRUE(store->find_settlement({number, hour, 1}).has_value());  // written now
+    EXPECT_EQ(store->month_points(number, month_of(hour)), Points(700));
+  });
+}
+
+TEST_F(WaitingRows, RevisionsThatAreWrittenTogetherAddUp) {
+  in_transaction([&] {
+    settle(1, 600);
+    settle(2, 300);
+  });
+  in_transaction([&] {
+    EXPECT_EQ(store->hour_usage(number, hour).settled_billable, Points(900));
+    const auto open = store->open_usage_of("acme", hour, month_of(hour));
+    ASSERT_EQ(open.size(), 1U);
+    EXPECT_EQ(open[0].billable_points, Points(100));
+    EXPECT_EQ(open[0].revision, 2);
+    settle(3, 100);
+  });
+  in_transaction([&] { EXPECT_FALSE(store->oldest_open_hour().has_value()); });
+}
+
+TEST_F(WaitingRows, AnHourThatWaitsIsNotOpen) {
+  in_transaction([&] {
+    settle(1, 1'000);
+    EXPECT_TRUE(store->open_usage_of("acme", hour, month_of(hour)).empty());
+  });
+}
+
+TEST_F(WaitingRows, WhatATransactionTookBackIsNeverWritten) {
+  const auto taken_back = store->transaction([&]() -> Result<void> {
+    settle(1, 600);
+    return Fault{};
+  });
+  EXPECT_TRUE(taken_back.has_error());
+  in_transaction([&] {
+    EXPECT_FALSE(store->find_settlement({number, hour, 1}).has_value());
+    EXPECT_TRUE(store->transfers("acme", 0, 10).empty());
+    EXPECT_EQ(store->balance("cash:acme"), MicroYuan());
+    EXPECT_EQ(store->month_points(number, month_of(hour)), Points());
+  });
+}
+
+TEST_F(WaitingRows, APartThatIsTakenBackLeavesWhatWaitedBeforeIt) {
+  in_transaction([&] {
+    settle(1, 600);
+    const auto part = store->transaction([&]() -> Result<void> {
+      settle(2, 100);
+      return Fault{};
+    });
+    EXPECT_TRUE(part.has_error());
+  });
+  in_transaction([&] {
+    EXPECT_TRUE(store->find_settlement({number, hour, 1}).has_value());
+    EXPECT_FALSE(store->find_settlement({number, hour, 2}).has_value());
+    EXPECT_EQ(store->month_points(number, month_of(hour)), Points(600));
+  });
+}
+
+}  // namespace
+}  // namespace tollgate::billing
