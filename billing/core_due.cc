@@ -10,8 +10,8 @@
 namespace tollgate::billing {
 namespace {
 // Of usage; a piece ends with the account in which it is reached. So that the thread is free again after some 20 ms.
-constexpr std::int64_t kHoursAPiece = 500;
-constexpr int kHoursALook = 500;
+constexpr std::int64_t kHoursAPiece = 1000;
+constexpr int kHoursALook = 1000;
 }  // namespace
 
 Result<DueRun> Core::run_due(WallTime now) {

@@ -3,6 +3,8 @@
 #include <SQLiteCpp/Exception.h>
 #include <sqlite3.h>
 
+#include <optional>
+
 #include "billing/store_sqlite.h"
 
 namespace tollgate::billing {
@@ -57,6 +59,25 @@ constexpr MemoryColumn<WaitingPart> kPartColumns[] = {
     COLUMN(WaitingPart, "amount", part.amount),
 };
 #undef COLUMN
+
+// A trigger makes SQLite copy the rows of an INSERT ... SELECT and run a program for each. Those of the tables below
+// only refuse to replace a row, and an INSERT that does not replace fails by the key of a row that is there: without
+// them the same is refused. Each switch has the connection's statements prepared anew, which only very many rows are
+// worth.
+constexpr std::size_t kRowsWorthASwitch = 300;
+
+class WithoutTriggers {
+ public:
+  explicit WithoutTriggers(sqlite3* database) : database_(database) { set(0); }
+  WithoutTriggers(const WithoutTriggers&) = delete;
+  WithoutTriggers& operator=(const WithoutTriggers&) = delete;
+  ~WithoutTriggers() { set(1); }
+
+ private:
+  void set(int on) noexcept { sqlite3_db_config(database_, SQLITE_DBCONFIG_ENABLE_TRIGGER, on, nullptr); }
+
+  sqlite3* database_;
+};
 }  // namespace
 
 Waiting::Waiting() : transfers(kTransferColumns), settlements(kSettlementColumns), parts(kPartColumns) {}
@@ -94,6 +115,8 @@ void SqliteStore::insert_settlement(Settlement settlement, std::uint32_t subscri
 }
 
 void SqliteStore::write_waiting() {
+  std::optional<WithoutTriggers> without_triggers;
+  if (waiting_.settlements.rows.size() >= kRowsWorthASwitch) without_triggers.emplace(database_.getHandle());
   if (!waiting_.transfers.rows.empty()) {
     run_apart(
         "INSERT INTO transfers (id, at, account, debit, credit, amount, reason, reference) "

@@ -45,6 +45,21 @@ class WaitingRows : public SettlementTest {
                     .has_value());
   }
 
+  // A trigger refuses every row of the audit log but the next one.
+  Result<void> log_change(std::int64_t sequence) {
+    AuditRow row;
+    row.sequence = sequence;
+    row.at = clock.now();
+    row.change = {"admin", "192.0.2.7", "adm-1", "PUT", "/v1/accounts/acme", "{}"};
+    row.outcome.status = 200;
+    row.previous_hash = std::string(64, '0');
+    row.hash = std::string(64, 'a');
+    return store->transaction([&]() -> Result<void> {
+      store->insert_audit_row(row);
+      return {};
+    });
+  }
+
   Hour hour;
   std::uint32_t number = 0;
 };
@@ -118,6 +133,34 @@ TEST_F(WaitingRows, WhatATransactionTookBackIsNeverWritten) {
     EXPECT_EQ(store->balance("cash:acme"), MicroYuan());
     EXPECT_EQ(store->month_points(number, month_of(hour)), Points());
   });
+}
+
+// So many that they are written without the triggers.
+TEST_F(WaitingRows, VeryManyRowsAreRefusedToReplaceOthersAsFewAre) {
+  const auto settle_400 = [&](std::int32_t first) -> Result<void> {
+    for (std::int32_t revision = first; revision < first + 400; ++revision) settle(revision, 1);
+    return {};
+  };
+  ASSERT_TRUE(store->transaction([&] { return settle_400(1); }).has_value());
+  const auto again = store->transaction([&] { return settle_400(400); });
+  ASSERT_TRUE(again.has_error());
+  EXPECT_EQ(again.error().code, "store_failed");
+  in_transaction([&] {
+    EXPECT_EQ(store->hour_usage(number, hour).settled_billable, Points(400));
+    EXPECT_FALSE(store->find_settlement({number, hour, 401}).has_value());
+    EXPECT_EQ(store->balance("cash:acme"), MicroYuan(-800));
+  });
+}
+
+TEST_F(WaitingRows, AfterVeryManyRowsTheTriggersAreThereAgain) {
+  for (const std::int32_t first : {1, 1}) {  // the second time it fails
+    (void)store->transaction([&]() -> Result<void> {
+      for (std::int32_t revision = first; revision < first + 400; ++revision) settle(revision, 1);
+      return {};
+    });
+    EXPECT_TRUE(log_change(1'000).has_error());
+  }
+  EXPECT_TRUE(log_change(1).has_value());
 }
 
 TEST_F(WaitingRows, APartThatIsTakenBackLeavesWhatWaitedBeforeIt) {
