@@ -6,6 +6,7 @@
 #include <SQLiteCpp/Statement.h>
 
 #include <map>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -122,6 +123,7 @@ struct Waiting {
   RowsInMemory<WaitingTransfer> transfers;
   RowsInMemory<WaitingSettlement> settlements;
   RowsInMemory<WaitingPart> parts;
+  std::set<std::string, std::less<>> accounts;  // of the settlements
   std::int64_t last_transfer = 0;
   std::map<std::string, Movement, std::less<>> movements;
   bool voucher_moved = false;  // there is one of a voucher in it

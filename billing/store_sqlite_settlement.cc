@@ -52,8 +52,7 @@ std::string SqliteStore::account_of(std::uint32_t subscription) {
 // '+' keeps SQLite from the index of all open hours: one account has few, found by its subscriptions, which come by
 // service from their index.
 std::vector<OpenUsage> SqliteStore::open_usage_of(std::string_view account, Hour until, Month month) {
-  const auto waits = [&](const WaitingSettlement& row) { return row.settlement.account == account; };
-  if (std::ranges::any_of(waiting_.settlements.rows, waits)) write_waiting();
+  if (waiting_.accounts.contains(account)) write_waiting();
   Query query(
       prepared_apart("SELECT u.hour, s.number, s.service, s.plan, coalesce(v.model, ''), s.call_remainder, "
                      "s.number IN (SELECT subscription FROM migrations), "

@@ -86,6 +86,7 @@ void Waiting::clear() noexcept {
   transfers.rows.clear();
   settlements.rows.clear();
   parts.rows.clear();
+  accounts.clear();
   movements.clear();
   voucher_moved = false;
 }
@@ -107,6 +108,7 @@ std::int64_t SqliteStore::post(std::string_view account, const Transfer& transfe
 
 void SqliteStore::insert_settlement(Settlement settlement, std::uint32_t subscription, std::int64_t first_transfer,
                                     std::int64_t transfers) {
+  waiting_.accounts.insert(settlement.account);
   std::int32_t number = 0;
   for (auto& part : settlement.parts) {
     waiting_.parts.rows.push_back({settlement.hour, subscription, settlement.revision, number++, std::move(part)});
