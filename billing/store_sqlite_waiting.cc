@@ -66,6 +66,10 @@ constexpr MemoryColumn<WaitingPart> kPartColumns[] = {
 // worth.
 constexpr std::size_t kRowsWorthASwitch = 300;
 
+// An account that catches up on very many hours asks for each what its month has come to, which looks through what
+// waits.
+constexpr std::size_t kRowsWaitingMax = 2'000;
+
 class WithoutTriggers {
  public:
   explicit WithoutTriggers(sqlite3* database) : database_(database) { set(0); }
@@ -108,6 +112,7 @@ std::int64_t SqliteStore::post(std::string_view account, const Transfer& transfe
 
 void SqliteStore::insert_settlement(Settlement settlement, std::uint32_t subscription, std::int64_t first_transfer,
                                     std::int64_t transfers) {
+  if (waiting_.settlements.rows.size() >= kRowsWaitingMax) write_waiting();
   waiting_.accounts.insert(settlement.account);
   std::int32_t number = 0;
   for (auto& part : settlement.parts) {

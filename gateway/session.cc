@@ -11,6 +11,7 @@
 
 namespace tollgate::gateway {
 namespace {
+constexpr std::size_t kHeadCopyKept = 1024;       // by a connection that idles: room for a usual head
 constexpr std::uint64_t kDiscardMax = 64 * 1024;  // a refused body up to this size is read past; beyond, we close
 // A client that is still sending its body hears us only when it has sent it, so the bound is time, not size.
 constexpr std::int64_t kLingerSilenceMs = 2'000;
@@ -313,7 +314,7 @@ void Session::settle(Call& call) {
     log_upstream_fault(call);
   if (worker_.plane().access_log != nullptr) write_access_line(call);
   if (out_.capacity() > kSmallBlock) std::string().swap(out_);
-  if (head_copy_.capacity() > kSmallBlock) std::string().swap(head_copy_);
+  if (head_copy_.capacity() > kHeadCopyKept) std::string().swap(head_copy_);
   count_heads();
 }
 

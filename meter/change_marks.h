@@ -27,7 +27,8 @@ class ChangeMarks {
   // Any thread that has just written the slot of that index; one at a time, or the line is contended.
   void set(std::size_t index) noexcept { marks_[index].store(1, std::memory_order_release); }
 
-  // The collector: takes the marks of the first `slots` slots and visits the index of each.
+  // The collector: takes the marks of the first `slots` slots and visits the index of each. What a visit throws comes
+  // out of here, and its mark stands again.
   template <class Visit>
   void take(std::uint32_t slots, Visit visit) {
     for (std::size_t i = 0; i < slots; i += 8) {
@@ -37,13 +38,23 @@ class ChangeMarks {
       for (std::size_t one = i; one < i + 8; ++one) {
         if (marks_[one].load(std::memory_order_relaxed) != 0 &&
             marks_[one].exchange(0, std::memory_order_acquire) != 0) {
-          visit(static_cast<std::uint32_t>(one));
+          visit_or_mark(one, visit);
         }
       }
     }
   }
 
  private:
+  template <class Visit>
+  void visit_or_mark(std::size_t index, Visit& visit) {
+    try {
+      visit(static_cast<std::uint32_t>(index));
+    } catch (...) {
+      set(index);
+      throw;
+    }
+  }
+
   // Set by one worker, taken by the collector.
   using Mark = std::atomic<std::uint8_t>;
   static_assert(sizeof(Mark) == 1 && Mark::is_always_lock_free);

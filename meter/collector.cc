@@ -33,11 +33,12 @@ void Collector::find_changes() {
       // A free slot was given back after its last count. One that is being taken is marked when it is whole.
       if (!journal_.is_whole(index)) return;
       item = &group_of(index);
-      group_of_[index] = item;
       item->second.slots.push_back(index);
+      group_of_[index] = item;
     }
-    if (std::exchange(item->second.changed, true)) return;
+    if (item->second.changed) return;
     changed_.push_back(item);
+    item->second.changed = true;
   });
 }
 
@@ -45,7 +46,13 @@ Collector::Item& Collector::group_of(std::uint32_t index) {
   const Slot& slot = journal_.slots()[index];
   const std::uint32_t epoch = slot.epoch.load(std::memory_order_acquire);
   const auto [found, is_new] = groups_.try_emplace(Key{epoch, slot.subscription, Hour{slot.hour}});
-  if (is_new) (epoch == journal_.epoch() ? by_hour_[slot.hour] : over_).push_back(&*found);
+  if (!is_new) return *found;
+  try {
+    (epoch == journal_.epoch() ? by_hour_[slot.hour] : over_).push_back(&*found);
+  } catch (...) {  // no memory: else it would be in no list, and never given back
+    groups_.erase(found);
+    throw;
+  }
   return *found;
 }
 

@@ -64,6 +64,25 @@ class WaitingRows : public SettlementTest {
   std::uint32_t number = 0;
 };
 
+// More than may wait at once.
+TEST_F(WaitingRows, VeryManyOfOneTransactionAreAllThere) {
+  constexpr std::int32_t kSettlements = 4'500;
+  in_transaction([&] {
+    for (std::int32_t revision = 1; revision <= kSettlements; ++revision) settle(revision, 3);
+    EXPECT_EQ(store->month_points(number, month_of(hour)), Points(3 * kSettlements));
+    EXPECT_EQ(store->balance("income:usage"), MicroYuan(6 * kSettlements));
+  });
+  in_transaction([&] {
+    EXPECT_EQ(store->month_points(number, month_of(hour)), Points(3 * kSettlements));
+    EXPECT_EQ(store->balance("income:usage"), MicroYuan(6 * kSettlements));
+    for (const std::int32_t revision : {1, 2'000, 2'001, kSettlements}) {
+      const auto settlement = store->find_settlement({number, hour, revision});
+      ASSERT_TRUE(settlement.has_value()) << revision;
+      EXPECT_EQ(settlement->parts.size(), 1U);
+    }
+  });
+}
+
 TEST_F(WaitingRows, ASettlementIsReadAsItWasPostedInTheSameTransaction) {
   in_transaction([&] {
     settle(1, 600);

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <deque>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -38,6 +39,19 @@ TEST(ChangeMarks, HaveAPlaceForTheLastSlot) {
     marks.set(slots - 1);
     EXPECT_EQ(taken(marks, slots), std::vector<std::uint32_t>{slots - 1});
   }
+}
+
+TEST(ChangeMarks, StandAgainWhereAVisitFails) {
+  ChangeMarks marks(100);
+  for (const std::size_t index : {3, 4, 5}) marks.set(index);
+  std::vector<std::uint32_t> visited;
+  const auto visit = [&](std::uint32_t index) {
+    if (index == 4) throw std::bad_alloc();
+    visited.push_back(index);
+  };
+  EXPECT_THROW(marks.take(100, visit), std::bad_alloc);
+  EXPECT_EQ(visited, std::vector<std::uint32_t>{3});
+  EXPECT_EQ(taken(marks, 100), (std::vector<std::uint32_t>{4, 5}));
 }
 
 // Threads count while the collector goes round as fast as it can: once into each of many slots, so that no later count
