@@ -78,7 +78,7 @@ class Buffer {
     const auto room = reinterpret_cast<std::uintptr_t>(body.data()) - reinterpret_cast<std::uintptr_t>(block_.get());
     if (body.empty() || room >= capacity_ || text.size() > room) return {};
     char* const at = block_.get() + (room - text.size());
-    std::memcpy(at, text.data(), text.size());
+    text.copy(at, text.size());
     return {at, text.size() + body.size()};
   }
   // Makes room at the end by moving what is held to the very front. Views are void.

@@ -65,7 +65,7 @@ TEST(Buffer, PutsAHeadBeforeABodyInPlaceOfTheOneThatCame) {
   buffer.consume(5);
   EXPECT_EQ(buffer.put_before(body, "a new head, which is longer|"), "a new head, which is longer|body");
   EXPECT_EQ(buffer.put_before(body, "short|"), "short|body");
-  EXPECT_EQ(buffer.put_before(body, ""), "body");
+  EXPECT_EQ(buffer.put_before(body, {}), "body");
   const std::string as_long_as_may_be(kHeadroom + 9, 'h');
   EXPECT_EQ(buffer.put_before(body, as_long_as_may_be), as_long_as_may_be + "body");
   EXPECT_EQ(buffer.put_before(body, as_long_as_may_be + "h"), "");
