@@ -20,9 +20,8 @@ class Pages {
   // The same, from the size of a huge page on in such. A random look-up among a million records meets another page each
   // time, and a processor knows the places of some two thousand: with pages of 4 KiB it walks the page tables each
   // time, in a virtual machine twice over. With huge ones a hundred million bytes are 50 pages. Where the system gives
-  // none
-  // (/sys/kernel/mm/transparent_hugepage/enabled says `never`, or its memory is in pieces) they are small ones: slower,
-  // and nothing else differs.
+  // none (/sys/kernel/mm/transparent_hugepage/enabled says `never`, or its memory is in pieces) they are small ones:
+  // slower, and nothing else differs.
   static Pages huge(std::size_t bytes);
 
   Pages(Pages&& other) noexcept : at_(std::exchange(other.at_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
