@@ -19,6 +19,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/time_slice.h"
 #include "gateway/admin_api.h"
 #include "gateway/line_budget.h"
 #include "gateway/listen_address.h"
@@ -99,6 +100,7 @@ class AdminServer::Listener {
     asio::co_spawn(context_, accept_loop(), [](const std::exception_ptr& error) { log_end("accepting", error); });
     thread_ = std::thread([this] {
       ::pthread_setname_np(::pthread_self(), "admin");
+      take_long_time_slices();  // a body of megabytes is parsed in one go
       context_.run();
     });
   }

@@ -6,11 +6,13 @@
 #include <exception>
 
 #include "base/check.h"
+#include "base/time_slice.h"
 
 namespace tollgate::gateway {
 BillingThread::BillingThread() : open_(boost::asio::make_work_guard(context_)) {
   thread_ = std::thread([this] {
     ::pthread_setname_np(::pthread_self(), "billing");
+    take_long_time_slices();  // a settlement or a long report is no reason for a call to wait
     run_context();
   });
 }

@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/use_future.hpp>
+#include <optional>
 #include <stdexcept>
+
+#include "base/time_slice.h"
 
 namespace tollgate::gateway {
 namespace {
@@ -62,6 +65,16 @@ TEST(BillingThread, StopFinishesWhatWasPosted) {
     for (int i = 0; i < 1000; ++i) billing.post([&] { ++ran; });
   }
   EXPECT_EQ(ran, 1000);
+}
+
+TEST(BillingThread, WhoeverWakesOnItsCoreGoesFirst) {
+  const auto others = time_slice();
+  if (!others) GTEST_SKIP() << "this kernel has no time slices of a thread's own";
+  BillingThread billing;
+  std::optional<std::chrono::nanoseconds> its;
+  billing.post([&] { its = time_slice(); });
+  billing.stop();
+  EXPECT_GT(its, others);
 }
 
 }  // namespace
