@@ -55,6 +55,7 @@ class Serve final : public Traffic {
   Result<void> become_configured_user(std::size_t workers);  // app_user.cc, as the next
   Result<void> bind_early_ports(std::size_t workers);
   Result<void> choose_clock();
+  void bound_connections(std::int64_t workers);
   Result<void> open_stores();
   Result<void> start_billing();  // on the billing thread: epoch, what the journal still holds, entitlements
   Result<void> take_over_journal();

@@ -48,17 +48,19 @@ std::int64_t admin_connections_max() {
 }
 
 // Idle clients must not take them either: each connection is let in with one for its upstream.
-std::int64_t connections_by_descriptors(std::int64_t wanted, std::int64_t workers) {
-  constexpr std::int64_t kOthers = 40;    // store, journal, logs, the other threads' loops
-  constexpr std::int64_t kOfAWorker = 5;  // three of its loop, two listeners
+std::int64_t with_their_upstreams(std::int64_t descriptors) { return std::max<std::int64_t>(descriptors / 2, 1); }
+
+constexpr std::int64_t kOfAWorker = 5;  // three of its loop, two listeners
+
+std::int64_t connections_by_own_descriptors() {
+  constexpr std::int64_t kOthers = 11;  // the standard ones, and what a look-up of a name opens for a while
+  return with_their_upstreams(descriptors_max() - kOthers - kOfAWorker);
+}
+
+std::int64_t connections_by_shared_descriptors(std::int64_t workers) {
+  constexpr std::int64_t kOthers = 40;  // store, journal, logs, the other threads' loops
   const std::int64_t own = kOthers + workers * kOfAWorker;
-  const std::int64_t descriptors = descriptors_max();
-  const std::int64_t room = std::max<std::int64_t>((descriptors - own - admin_connections_max()) / 2, 1);
-  if (room < wanted) {
-    spdlog::info("{} descriptors allow {} client connections, not the {} of limits.connections_max", descriptors, room,
-                 wanted);
-  }
-  return room;
+  return with_their_upstreams((descriptors_max() - own - admin_connections_max()) / workers);
 }
 }  // namespace
 
@@ -92,8 +94,7 @@ Result<void> Serve::start() {
   }
   const Clock& clock = manual_clock_ ? static_cast<const Clock&>(*manual_clock_) : system_clock_;
   plane_.reset(new Plane{clock, *directory_, *quiescence_, *journal_, *keeper_, *metrics_, access_log_.get()});
-  plane_->connections_by_descriptors =
-      connections_by_descriptors(config_->limits.connections_max, static_cast<std::int64_t>(workers));
+  bound_connections(static_cast<std::int64_t>(workers));
   for (std::size_t i = 0; i < workers; ++i) workers_.push_back(std::make_unique<Worker>(i, *plane_, config_));
   if (auto r = start_billing(); !r) return r;
   add_metrics();
@@ -103,6 +104,15 @@ Result<void> Serve::start() {
   if (auto r = start_admin(); !r) return r;
   ready_.store(true, std::memory_order_relaxed);
   return {};
+}
+
+void Serve::bound_connections(std::int64_t workers) {
+  plane_->connections_by_own_descriptors = connections_by_own_descriptors();
+  plane_->connections_by_shared_descriptors = connections_by_shared_descriptors(workers);
+  const std::int64_t room = plane_->connections_by_own_descriptors * workers;
+  if (room >= config_->limits.connections_max) return;
+  spdlog::info("{} descriptors allow {} client connections, not the {} of limits.connections_max", descriptors_max(),
+               room, config_->limits.connections_max);
 }
 
 Result<void> Serve::choose_clock() {

@@ -1,5 +1,6 @@
-// Blocks of memory that sessions borrow from their worker, and a window over one of them. An idle
-// connection holds one small block, so ten thousand of them cost some 100 MB at most.
+// Blocks of memory that sessions borrow from their worker, and a window over one of them. Whoever waits for bytes and
+// holds none lends its block, so idle connections have none, and what all connections read passes through the few
+// blocks that are in the caches.
 #pragma once
 
 #include <algorithm>
@@ -42,7 +43,8 @@ class BlockPool {
   std::vector<std::unique_ptr<char[]>> free_;
 };
 
-// Bytes between begin and end of a borrowed block; reading appends at the end, parsing takes from the front.
+// Bytes between begin and end of a borrowed block; reading appends at the end, parsing takes from the front. The block
+// is taken when its space is asked for.
 class Buffer {
  public:
   Buffer() = default;
@@ -54,22 +56,29 @@ class Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 
-  [[nodiscard]] bool has_block() const noexcept { return block_ != nullptr; }
+  [[nodiscard]] bool has_block() const noexcept { return block_ != nullptr; }  // at the moment
   [[nodiscard]] std::size_t size() const noexcept { return end_ - begin_; }
   [[nodiscard]] bool empty() const noexcept { return begin_ == end_; }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
   [[nodiscard]] std::string_view view() const noexcept { return {block_.get() + begin_, size()}; }
   [[nodiscard]] std::span<char> bytes() noexcept { return {block_.get() + begin_, size()}; }
-  [[nodiscard]] std::span<char> space() noexcept { return {block_.get() + end_, capacity_ - end_}; }
+  [[nodiscard]] bool has_room() const noexcept { return end_ < capacity_; }
+  [[nodiscard]] std::span<char> space() {
+    if (block_ == nullptr && pool_ != nullptr) {
+      block_ = pool_->take();
+      begin_ = end_ = front();
+    }
+    return {block_.get() + end_, capacity_ - end_};
+  }
   void append(std::size_t n) noexcept { end_ += n; }
   void consume(std::size_t n) noexcept {
     begin_ += n;
     if (begin_ == end_) clear();
   }
-  void clear() noexcept { begin_ = end_ = front(); }
+  void clear() noexcept { begin_ = end_ = block_ ? front() : 0; }
 
-  // Borrows a block of `pool`, or moves what is held into one that is larger. Views into the old block are void.
-  void use(BlockPool& pool) { move_to(pool.take(), pool.block_bytes(), &pool); }
+  // A block of `pool` from here on; what is held moves into it, which is larger. Views into the old block are void.
+  void use(BlockPool& pool) { move_to(empty() ? std::unique_ptr<char[]>() : pool.take(), pool.block_bytes(), &pool); }
   // A block of its own, for the rare head that is larger than any pool's.
   void use_own(std::size_t bytes) { move_to(std::make_unique_for_overwrite<char[]>(bytes), bytes, nullptr); }
   // Puts `text` right before `body`, before which nothing is wanted any more: what goes out in one piece costs the
@@ -88,14 +97,12 @@ class Buffer {
     end_ -= begin_;
     begin_ = 0;
   }
-  // Leaves the block to others while nothing is held; it still counts, since it will be wanted back. False: there is no
-  // pool to leave it to. Nothing else but take_back() comes next.
-  [[nodiscard]] bool lend() {
-    if (pool_ == nullptr || !empty()) return false;
+  // Leaves the block to others if nothing is held; it still counts, since it will be wanted back. Views are void.
+  void lend() noexcept {
+    if (block_ == nullptr || pool_ == nullptr || !empty()) return;
     pool_->give(std::move(block_));
-    return true;
+    begin_ = end_ = 0;
   }
-  void take_back() { block_ = pool_->take(); }
   void release() {
     if (block_ && pool_ != nullptr) pool_->give(std::move(block_));
     block_.reset();
@@ -109,7 +116,7 @@ class Buffer {
 
   void move_to(std::unique_ptr<char[]> block, std::size_t bytes, BlockPool* pool) {
     const std::size_t held = size();
-    const std::size_t begin = bytes == kSmallBlock ? kHeadroom : 0;
+    const std::size_t begin = block && bytes == kSmallBlock ? kHeadroom : 0;
     if (held > 0) std::memcpy(block.get() + begin, block_.get() + begin_, held);
     release();
     block_ = std::move(block);

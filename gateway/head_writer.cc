@@ -1,7 +1,6 @@
 #include "gateway/head_writer.h"
 
 #include <array>
-#include <charconv>
 
 namespace tollgate::gateway {
 namespace {
@@ -9,27 +8,47 @@ constexpr std::string_view kTokenParameter = "access_token=";
 constexpr std::string_view kVia = "Via: 1.1 tollgate\r\n";
 
 void append_number(std::string& out, std::uint64_t number) {
-  std::array<char, 20> digits{};
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-  out.append(digits.data(), end);
+  std::array<char, 20> digits;
+  char* const end = digits.data() + digits.size();
+  char* first = end;
+  do {
+    *--first = static_cast<char>('0' + number % 10);
+    number /= 10;
+  } while (number > 0);
+  out.append(first, end);
 }
 
 void append_field(std::string& out, std::string_view name, std::string_view value) {
   out.append(name).append(": ").append(value).append("\r\n");
 }
 
-// As it came, if it came as we would write it: most do. Its text stands in a head, which goes on behind it.
-void append_field(std::string& out, const Field& field) {
-  const char* const name_end = field.name.data() + field.name.size();
-  const char* const value_end = field.value.data() + field.value.size();
-  const bool as_it_came = name_end[0] == ':' && name_end[1] == ' ' && name_end + 2 == field.value.data() &&
-                          value_end[0] == '\r' && value_end[1] == '\n';
-  if (as_it_came) {
-    out.append(field.name.data(), value_end + 2);
-  } else {
-    append_field(out, field.name, field.value);
+// Fields on their way from one head into another. One that came as we would write it is copied as it came, and together
+// with those of its kind before it: most did.
+class PassedFields {
+ public:
+  explicit PassedFields(std::string& out) noexcept : out_(out) {}
+  // Its text stands in a head, which goes on behind it.
+  void add(const Field& field) {
+    const char* const name = field.name.data();
+    const char* const name_end = name + field.name.size();
+    const char* const value_end = field.value.data() + field.value.size();
+    const bool as_it_came = name_end[0] == ':' && name_end[1] == ' ' && name_end + 2 == field.value.data() &&
+                            value_end[0] == '\r' && value_end[1] == '\n';
+    if (!as_it_came || name != end_) end();
+    if (!as_it_came) return append_field(out_, field.name, field.value);
+    if (begin_ == nullptr) begin_ = name;
+    end_ = value_end + 2;
   }
-}
+  void end() {
+    if (begin_ != nullptr) out_.append(begin_, end_);
+    begin_ = end_ = nullptr;
+  }
+
+ private:
+  std::string& out_;
+  const char* begin_ = nullptr;  // of those that stand side by side and are not copied yet
+  const char* end_ = nullptr;
+};
 
 // Calls `visit` with each parameter of a query ("a=b").
 template <class Visit>
@@ -111,14 +130,16 @@ void write_request_head(std::string& out, const RequestHead& request, const Forw
   // Names in Connection are rare: ask only when the field is there at all.
   bool has_connection = false;
   for (const Field& field : request.fields) has_connection = has_connection || field.id == FieldId::connection;
+  PassedFields passed(out);
   for (const Field& field : request.fields) {
     if (!is_passed_to_upstream(field)) continue;
     if (has_connection && named_by_connection(request.fields, field.name)) continue;
-    append_field(out, field);
+    passed.add(field);
   }
-  append_field(out, "X-Account", call.account);
-  append_field(out, "X-Service", call.service);
-  append_field(out, "X-Request-Id", call.request_id);
+  passed.end();
+  out.append("X-Account: ").append(call.account);
+  out.append("\r\nX-Service: ").append(call.service);
+  out.append("\r\nX-Request-Id: ").append(call.request_id).append("\r\n");
   append_forwarded(out, request, call);
   out.append(kVia);
   if (request.body == BodyKind::chunked) {
@@ -138,12 +159,14 @@ void write_response_head(std::string& out, const ResponseHead& response, const A
   bool has_connection = false;
   bool has_date = false;
   for (const Field& field : response.fields) has_connection = has_connection || field.id == FieldId::connection;
+  PassedFields passed(out);
   for (const Field& field : response.fields) {
     if (!is_passed_to_client(field, answer)) continue;
     if (has_connection && named_by_connection(response.fields, field.name)) continue;
     has_date = has_date || field.id == FieldId::date;
-    append_field(out, field);
+    passed.add(field);
   }
+  passed.end();
   append_field(out, "X-Request-Id", answer.request_id);
   out.append(kVia);
   if (response.status >= 200) {

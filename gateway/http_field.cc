@@ -1,7 +1,9 @@
 #include "gateway/http_field.h"
 
-#include <algorithm>
+#include <emmintrin.h>
+
 #include <array>
+#include <bit>
 #include <cstring>
 
 namespace tollgate::gateway {
@@ -30,18 +32,49 @@ bool all_of_class(std::string_view text, CharClass wanted) noexcept {
   return all != 0;
 }
 
-// Eight characters at once, each in a byte of a word. No control and no DEL among them; a tab counts as one here.
-constexpr std::uint64_t in_each_byte(std::uint8_t byte) noexcept { return ~std::uint64_t{0} / 255 * byte; }
-bool plain(std::uint64_t eight) noexcept {
-  const std::uint64_t below_space = (eight - in_each_byte(0x20)) & ~eight;
-  const std::uint64_t against_del = eight ^ in_each_byte(0x7f);
-  const std::uint64_t is_del = (against_del - in_each_byte(1)) & ~against_del;
-  return ((below_space | is_del) & in_each_byte(0x80)) == 0;
+constexpr std::size_t kAtOnce = sizeof(__m128i);  // characters; every x86-64 has SSE2
+
+__m128i sixteen_at(const char* text) noexcept { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(text)); }
+
+// A bit for each of sixteen characters that may not stand in a value.
+unsigned controls_in(__m128i sixteen) noexcept {
+  const __m128i below_space = _mm_cmpeq_epi8(_mm_min_epu8(sixteen, _mm_set1_epi8(0x1f)), sixteen);
+  const __m128i tab = _mm_cmpeq_epi8(sixteen, _mm_set1_epi8('\t'));
+  const __m128i del = _mm_cmpeq_epi8(sixteen, _mm_set1_epi8(0x7f));
+  return static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(tab, below_space), del)));
 }
-std::uint64_t eight_at(const char* text) noexcept {
-  std::uint64_t eight = 0;
-  std::memcpy(&eight, text, sizeof eight);
-  return eight;
+
+template <class Word>
+Word word_at(const char* text) noexcept {
+  Word word = 0;
+  std::memcpy(&word, text, sizeof word);
+  return word;
+}
+
+// With the bit that lower-case letters have and their capitals lack. Of the characters of tokens it changes besides
+// only
+// '_' and '^', into none that stands in a known name.
+template <class Word>
+bool same_word(const char* name, const char* known) noexcept {
+  constexpr Word kLowerCase = static_cast<Word>(0x2020202020202020U);
+  return (word_at<Word>(name) | kLowerCase) == word_at<Word>(known);
+}
+
+// The last word overlaps those before it.
+template <class Word>
+bool same_words(std::string_view name, std::string_view known) noexcept {
+  const std::size_t last = name.size() - sizeof(Word);
+  for (std::size_t at = 0; at < last; at += sizeof(Word)) {
+    if (!same_word<Word>(name.data() + at, known.data() + at)) return false;
+  }
+  return same_word<Word>(name.data() + last, known.data() + last);
+}
+
+// `name` is a token, `known` in lower case, both of the same size.
+bool is_known(std::string_view name, std::string_view known) noexcept {
+  if (name.size() >= sizeof(std::uint64_t)) return same_words<std::uint64_t>(name, known);
+  if (name.size() >= sizeof(std::uint32_t)) return same_words<std::uint32_t>(name, known);
+  return same_words<std::uint16_t>(name, known);
 }
 
 struct KnownField {
@@ -113,6 +146,7 @@ FieldId classify_field(std::string_view name) noexcept {
   for (std::size_t i = kFirstOfLength[name.size()]; i < kFirstOfLength[name.size() + 1]; ++i) {
     const KnownField& known = kKnownFields[i];
     if (first != known.name.front()) continue;
+    if (is_known(name, known.name)) return known.id;
     bool underscore = false;
     std::size_t at = 0;
     for (; at < name.size(); ++at) {
@@ -121,7 +155,7 @@ FieldId classify_field(std::string_view name) noexcept {
       if (c != '_' || known.name[at] != '-') break;
       underscore = true;
     }
-    if (at == name.size()) return underscore ? FieldId::owned : known.id;
+    if (at == name.size() && underscore) return FieldId::owned;
   }
   return FieldId::other;
 }
@@ -134,13 +168,26 @@ std::size_t token_size(std::string_view text) noexcept {
   return size;
 }
 
-// The last eight overlap those before them.
-bool is_field_value(std::string_view text) noexcept {
-  constexpr std::size_t kStep = sizeof(std::uint64_t);
-  if (text.size() < kStep) return all_of_class(text, kValue);
-  bool all = plain(eight_at(text.data() + text.size() - kStep));
-  for (std::size_t at = 0; at + kStep < text.size(); at += kStep) all = all && plain(eight_at(text.data() + at));
-  return all || all_of_class(text, kValue);
+std::size_t field_value_size(std::string_view text) noexcept {
+  std::size_t at = 0;
+  for (; at + kAtOnce <= text.size(); at += kAtOnce) {
+    const unsigned controls = controls_in(sixteen_at(text.data() + at));
+    if (controls != 0) return at + static_cast<std::size_t>(std::countr_zero(controls));
+  }
+  while (at < text.size() && (kClasses[static_cast<unsigned char>(text[at])] & kValue) != 0) ++at;
+  return at;
+}
+
+bool is_field_value(std::string_view text) noexcept { return field_value_size(text) == text.size(); }
+
+std::size_t find_line_end(std::string_view text, std::size_t from) noexcept {
+  const __m128i lf = _mm_set1_epi8('\n');
+  for (; from + kAtOnce <= text.size(); from += kAtOnce) {
+    const auto found = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(sixteen_at(text.data() + from), lf)));
+    if (found != 0) return from + static_cast<std::size_t>(std::countr_zero(found));
+  }
+  while (from < text.size() && text[from] != '\n') ++from;
+  return from;
 }
 
 }  // namespace tollgate::gateway

@@ -6,12 +6,12 @@
 namespace tollgate::gateway {
 namespace {
 constexpr std::size_t kContentLengthDigitsMax = 18;  // fits int64 with room
+constexpr std::string_view kLineEnd = "\r\n";
 
 // Takes one line off the front; the scanner has made sure that there is no LF without a CR before it, and one at the
 // end.
 std::string_view take_line(std::string_view& rest) noexcept {
-  const void* found = std::memchr(rest.data(), '\n', rest.size());
-  const auto lf = static_cast<std::size_t>(static_cast<const char*>(found) - rest.data());
+  const std::size_t lf = find_line_end(rest, 0);
   const auto line = rest.substr(0, lf - 1);
   rest.remove_prefix(lf + 1);
   return line;
@@ -23,19 +23,22 @@ std::string_view trim(std::string_view text) noexcept {
   return text;
 }
 
-// Splits the field lines. A fold (a line that begins with a blank) fails as a bad name does.
+// Splits the field lines, each looked at once: a name ends at its colon, a value at the CR of its line. A fold (a line
+// that begins with a blank) fails as a bad name does. The blank line is there: the scanner has found it.
 HeadFault split_fields(std::string_view rest, std::vector<Field>& fields, std::size_t fields_max) {
   fields.clear();
   while (true) {
-    const auto line = take_line(rest);
-    if (line.empty()) return HeadFault::none;
+    if (rest.starts_with(kLineEnd)) return HeadFault::none;
     if (fields.size() == fields_max) return HeadFault::too_many_fields;
-    const std::size_t colon = token_size(line);
-    if (colon == 0 || colon == line.size() || line[colon] != ':') return HeadFault::bad;
-    Field field{line.substr(0, colon), trim(line.substr(colon + 1)), FieldId::other};
-    if (!is_field_value(field.value)) return HeadFault::bad;
-    field.id = classify_field(field.name);
-    fields.push_back(field);
+    const auto name = rest.substr(0, token_size(rest));
+    rest.remove_prefix(name.size());
+    if (name.empty() || !rest.starts_with(':')) return HeadFault::bad;
+    rest.remove_prefix(1);
+    const auto value = rest.substr(0, field_value_size(rest));
+    rest.remove_prefix(value.size());
+    if (!rest.starts_with(kLineEnd)) return HeadFault::bad;
+    rest.remove_prefix(kLineEnd.size());
+    fields.push_back({name, trim(value), classify_field(name)});
   }
 }
 
@@ -169,12 +172,9 @@ HeadFault take_expectation(RequestHead& head) noexcept {
 
 HeadScanner::Result HeadScanner::scan(std::string_view buffer) noexcept {
   while (at_ < buffer.size()) {
-    const void* found = std::memchr(buffer.data() + at_, '\n', buffer.size() - at_);
-    if (found == nullptr) {
-      at_ = buffer.size();
-      break;
-    }
-    const auto lf = static_cast<std::size_t>(static_cast<const char*>(found) - buffer.data());
+    const std::size_t lf = find_line_end(buffer, at_);
+    at_ = lf;
+    if (lf == buffer.size()) break;
     if (lf == line_begin_ || buffer[lf - 1] != '\r') return Result::bad;
     const bool blank = lf - 1 == line_begin_;
     if (blank && line_begin_ == 0) return Result::bad;  // no start line; a leading CRLF was skipped before

@@ -48,7 +48,7 @@ Session::Session(Worker& worker, Stream client, const asio::ip::address& peer)
 
 Session::~Session() {
   worker_.cells().client_connections.add(-1);
-  worker_.plane().connections.fetch_sub(1, std::memory_order_relaxed);
+  worker_.connection_ended();
 }
 
 // The life of a connection: phases 2 to 8 of each call, one after the other.
@@ -116,8 +116,7 @@ Task<bool> Session::read_head(std::optional<Reason>& fault) {
   client_read_expired_ = false;
   answered_ = false;
   request_.is_head = false;  // until a request line says so
-  if (in_.has_block() && in_.empty() && in_.capacity() != kSmallBlock) in_.release();
-  if (!in_.has_block()) in_.use(worker_.small_blocks());
+  if (in_.empty() && in_.capacity() != kSmallBlock) in_.use(worker_.small_blocks());
   if (++requests_ >= worker_.config().limits.requests_per_connection_max) keep_open_ = false;
   const auto& timeouts = worker_.config().timeouts;
   set_read_deadline(in_.empty() && requests_ > 1 ? timeouts.idle_ms : timeouts.head_ms);
@@ -140,8 +139,7 @@ Task<bool> Session::read_head(std::optional<Reason>& fault) {
     }
     const bool idle = in_.empty();
     if (idle) worker_.becomes_idle(*this);
-    const auto space = in_.space();
-    const auto [error, got] = co_await client_.read_some(space);
+    const auto [error, got] = co_await client_.read_into(in_);
     if (idle) worker_.becomes_busy(*this);
     if (error) {
       // A head that was begun and never ended deserves an answer; a connection that says nothing does not.
@@ -149,8 +147,7 @@ Task<bool> Session::read_head(std::optional<Reason>& fault) {
       fault = Reason::request_timeout;
       co_return true;
     }
-    if (in_.empty()) set_read_deadline(worker_.config().timeouts.head_ms);
-    in_.append(got);
+    if (idle) set_read_deadline(worker_.config().timeouts.head_ms);
   }
 }
 
@@ -184,7 +181,7 @@ std::optional<Reason> Session::parse_head(HeadScanner::Result scanned) {
 
 // False: the head needs a larger block, and there is no memory for it. Whose it is, is not known yet.
 bool Session::make_room_for_head() {
-  if (!in_.space().empty()) return true;
+  if (in_.has_room()) return true;
   if (in_.size() < in_.capacity()) {
     in_.compact();
     return true;
@@ -203,8 +200,9 @@ void Session::begin(Call& call) {
   body_pace_ = Pace(timeouts.body_rate_min_bytes_per_s, timeouts.rate_grace_ms);
   answer_pace_ = Pace(timeouts.write_rate_min_bytes_per_s, timeouts.rate_grace_ms);
   call.number = worker_.next_request_number();
-  call.at = worker_.plane().clock.now();
-  call.started_ns = steady_ns();
+  const auto [at, steady] = worker_.heard_at();
+  call.at = at;
+  call.started_ns = steady;
   const std::string& prefix = worker_.request_prefix();
   std::copy(prefix.begin(), prefix.end(), call.request_id.begin());
   std::uint64_t number = call.number;
@@ -372,13 +370,11 @@ void Session::log_upstream_fault(const Call& call) {
 // then read and drop for a bounded time and amount (RFC 9112 9.6).
 Task<void> Session::linger() {
   client_.shutdown_send();
-  if (!in_.has_block()) in_.use(worker_.small_blocks());
   const std::int64_t until = steady_ns() + kLingerNs;
   while (steady_ns() < until) {
     set_read_deadline(kLingerSilenceMs);
     in_.clear();
-    const auto space = in_.space();
-    const auto [error, got] = co_await client_.read_some(space);
+    const auto [error, got] = co_await client_.read_into(in_);
     if (error || got == 0) break;
   }
   clear_read_deadline();

@@ -43,6 +43,25 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   void abandon() noexcept override;
 
  private:
+  // One read of the answer, appended to up_. False: the end of the stream, an error, a timeout, or the client has left.
+  class UpstreamRead {
+   public:
+    UpstreamRead(Session& session, Call& call)
+        : session_(session), call_(call), read_(session.upstream_->stream.read_into(session.up_)) {}
+    bool await_ready() {
+      begun_ = session_.begin_read(call_);
+      return !begun_ || read_.await_ready();
+    }
+    void await_suspend(std::coroutine_handle<> who) noexcept { read_.await_suspend(who); }
+    bool await_resume() { return begun_ && session_.end_read(call_, std::get<0>(read_.await_resume())); }
+
+   private:
+    Session& session_;
+    Call& call_;
+    Stream::ReadInto read_;
+    bool begun_ = false;
+  };
+
   // session.cc: phases 1, 2 and 8
   Task<bool> shake_hands();
   Task<bool> read_head(std::optional<Reason>& fault);
@@ -96,7 +115,9 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   // session_relay.cc: phase 7
   Task<void> respond(Call& call);
   Task<bool> read_response_head(Call& call);
-  Task<bool> read_upstream(Call& call);
+  UpstreamRead read_upstream(Call& call) { return {*this, call}; }
+  [[nodiscard]] bool begin_read(const Call& call) noexcept;
+  bool end_read(Call& call, const error_code& error) noexcept;
   Task<void> pass_interim(Call& call);
   Task<void> relay(Call& call);
 
@@ -105,10 +126,6 @@ class Session final : public DeadlineWheel::Entry, public SessionLink {
   Task<error_code> send_rest_to_client(Outgoing& out, error_code error);
   Task<error_code> send_to_upstream(Outgoing& out);
   Task<error_code> send_rest_to_upstream(Outgoing& out, error_code error);
-
-  // Waits for bytes of a long body, with its block lent meanwhile.
-  Task<error_code> wait_without_block(Stream& from, Buffer& into);
-  Task<error_code> wait_and_take_back(Stream& from, Buffer& into);
 
   // One read of a request's body into in_, within body_ms and the least pace.
   Task<error_code> read_body_bytes();

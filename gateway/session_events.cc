@@ -71,19 +71,6 @@ bool Session::is_for_the_other_way(const error_code& error, bool expired) const 
          !call_->upload_unwanted;
 }
 
-// A long body passes through the same few blocks, whoever's it is: those are in the caches. TLS may hold bytes that no
-// event will tell of.
-Task<error_code> Session::wait_without_block(Stream& from, Buffer& into) {
-  if (into.capacity() != kLargeBlock || from.may_be_readable() || !into.lend()) return error_code();
-  return wait_and_take_back(from, into);
-}
-
-Task<error_code> Session::wait_and_take_back(Stream& from, Buffer& into) {
-  const error_code error = co_await from.wait_to_read();
-  into.take_back();
-  co_return error;
-}
-
 // Of TLS what counts is what came in: a record gives no byte of the body before its last one is there.
 Task<error_code> Session::read_body_bytes() {
   while (true) {
@@ -91,18 +78,12 @@ Task<error_code> Session::read_body_bytes() {
     set_read_deadline(body_pace_.wait_ms(worker_.config().timeouts.body_ms));
     const std::int64_t since = worker_.coarse_now_ns();
     const std::uint64_t heard = client_.bytes_heard();
-    error_code error = co_await wait_without_block(client_, in_);
-    std::size_t got = 0;
-    if (!error) {
-      const auto space = in_.space();
-      std::tie(error, got) = co_await client_.read_some(space);
-    }
+    const auto [error, got] = co_await client_.read_into(in_);
     clear_read_deadline();
     const auto came = client_.is_tls() ? client_.bytes_heard() - heard : got;
     body_pace_.waited(worker_.coarse_now_ns() - since, static_cast<std::int64_t>(came));
     if (is_for_the_other_way(error, client_read_expired_)) continue;
     if (error && client_read_expired_ && came > 0 && body_pace_.left_ns() > 0) continue;
-    if (!error) in_.append(got);
     co_return error;
   }
 }

@@ -250,6 +250,8 @@ Task<void> Session::send_request(Call& call) {
   if (!out.empty() && (!error || would_block(error))) return send_rest_of_request(call, out, error);
   // Not final: the upstream may have answered and closed before it took everything. Reading will tell.
   call.upload_failed = static_cast<bool>(error);
+  const bool wanted_again = call.replayable && (call.nothing_sent || may_be_sent_twice(call));
+  if (!wanted_again) in_.lend();
   return net::Done();
 }
 

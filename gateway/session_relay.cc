@@ -42,7 +42,7 @@ Task<bool> Session::read_response_head(Call& call) {
     HeadScanner scanner;
     auto result = scanner.scan(up_.view());
     while (result == HeadScanner::Result::incomplete && up_.size() <= bytes_max) {
-      if (up_.space().empty()) up_.use_own(std::min(up_.capacity() * 4, bytes_max + kSmallBlock));
+      if (!up_.has_room()) up_.use_own(std::min(up_.capacity() * 4, bytes_max + kSmallBlock));
       const bool more = co_await read_upstream(call);
       if (!more) {
         // Once, on a connection that had idled and before any byte came back: it was closed under our hands.
@@ -66,25 +66,22 @@ Task<bool> Session::read_response_head(Call& call) {
   co_return false;
 }
 
-// Appends to up_. False at the end of the stream, on an error, a timeout, or when the client has left.
-Task<bool> Session::read_upstream(Call& call) {
-  if (call.client_failed || call.fault) co_return false;
+// False: nobody waits for an answer any more.
+bool Session::begin_read(const Call& call) noexcept {
+  if (call.client_failed || call.fault) return false;
   if (call.body_done || call.answered) {
     set_upstream_deadline(call.service->config->definition.timeout_ms.value_or(worker_.config().timeouts.upstream_ms));
   }
   reading_upstream_ = true;
-  error_code error = co_await wait_without_block(upstream_->stream, up_);
-  std::size_t got = 0;
-  if (!error) {
-    const auto space = up_.space();
-    std::tie(error, got) = co_await upstream_->stream.read_some(space);
-  }
+  return true;
+}
+
+bool Session::end_read(Call& call, const error_code& error) noexcept {
   reading_upstream_ = false;
   clear_upstream_deadline();
-  up_.append(got);
   call.upstream_ended = error == asio::error::eof;
   call.upstream_error = error;
-  co_return !error;
+  return !error;
 }
 
 Task<void> Session::pass_interim(Call& call) {
@@ -140,7 +137,7 @@ Task<void> Session::relay(Call& call) {
       up_.consume(data.size());
     }
     if (whole) {  // the outcome is known: it is counted before the client can see the end of its answer
-      call.upstream_done_ns = steady_ns();
+      call.upstream_done_ns = std::max(worker_.loop().looked_at_ns(), call.forwarded_ns);
       call.upstream_whole = true;
       call.end(outcome);
       if (head.size() + data.size() <= kReleaseBeforeWriteMax) call.release();

@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 
 #include <array>
+#include <new>
 
 namespace tollgate::gateway {
 namespace {
@@ -55,7 +56,20 @@ std::int64_t Stream::unacknowledged_bytes() noexcept {
   return ::ioctl(socket_.native_handle(), SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
-Task<Stream::ReadResult> Stream::read_tls(std::span<char> into) {
+// A block is borrowed only for the read: where there is nothing to read, another one has it.
+bool Stream::ReadInto::Plain::perform() noexcept {
+  try {
+    read_into(into_.space());
+  } catch (const std::bad_alloc&) {
+    fail(asio::error::no_memory);
+    return true;
+  }
+  const bool performed = ReadSome::perform();
+  if (!performed) into_.lend();
+  return performed;
+}
+
+Task<Stream::ReadResult> Stream::read_tls(Buffer& into) {
   cancelled_ = false;
   // What has come is read without waiting; a peer that is fast enough would keep this thread from all others.
   if (++reads_in_a_row_ >= kReadsInARowMax) {
@@ -64,11 +78,13 @@ Task<Stream::ReadResult> Stream::read_tls(std::span<char> into) {
   }
   while (true) {
     std::size_t got = 0;
-    const TlsStep step = tls_->read(into, got);
+    const TlsStep step = tls_->read(into.space(), got);
+    into.append(got);
     if (step == TlsStep::done) co_return ReadResult(error_code(), got);
     if (step == TlsStep::ended || step == TlsStep::failed) co_return ReadResult(error_of(step), 0);
     if (cancelled_) co_return ReadResult(asio::error::operation_aborted, 0);
     reads_in_a_row_ = 0;
+    into.lend();
     const error_code waited = co_await socket_.wait_until(direction_of(step), tls_->has_emptied_socket());
     if (waited) co_return ReadResult(waited, 0);
   }

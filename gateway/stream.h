@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "gateway/buffer.h"
 #include "gateway/tls_connection.h"
 #include "net/outgoing.h"
 #include "net/socket.h"
@@ -27,11 +28,13 @@ class Stream {
  public:
   using ReadResult = net::ReadSome::Result;
 
-  // Plain sockets pay nothing for the choice: no coroutine.
-  class ReadSome {
+  // What comes is appended to the buffer, which has no block while this waits. Plain sockets pay nothing for the
+  // choice: no coroutine.
+  class ReadInto {
    public:
-    ReadSome(Socket& socket, std::span<char> into) noexcept : plain_(socket.read_some(into)) {}
-    ReadSome(Socket& socket, Task<ReadResult> tls) noexcept : plain_(socket.read_some({})), tls_(std::move(tls)) {}
+    ReadInto(Socket& socket, Buffer& into) noexcept : plain_(socket.watch(), into) {}
+    ReadInto(Socket& socket, Buffer& into, Task<ReadResult> tls) noexcept
+        : plain_(socket.watch(), into), tls_(std::move(tls)) {}
     bool await_ready() { return tls_ ? tls_->await_ready() : plain_.await_ready(); }
     void await_suspend(std::coroutine_handle<> who) noexcept {
       tls_ ? tls_->await_suspend(who) : plain_.await_suspend(who);
@@ -39,7 +42,26 @@ class Stream {
     ReadResult await_resume() { return tls_ ? tls_->await_resume() : plain_.await_resume(); }
 
    private:
-    net::ReadSome plain_;
+    class Plain final : public net::ReadSome {
+     public:
+      Plain(net::Watch* from, Buffer& into) noexcept : ReadSome(from, {}), into_(into) {}
+      void await_suspend(std::coroutine_handle<> who) noexcept {
+        into_.lend();
+        ReadSome::await_suspend(who);
+      }
+      [[nodiscard]] ReadResult await_resume() const noexcept {
+        const ReadResult result = ReadSome::await_resume();
+        into_.append(std::get<1>(result));
+        return result;
+      }
+
+     private:
+      bool perform() noexcept override;
+
+      Buffer& into_;
+    };
+
+    Plain plain_;
     std::optional<Task<ReadResult>> tls_;
   };
 
@@ -62,15 +84,11 @@ class Stream {
   // What was sent and the peer has not acknowledged: in the kernel's queue or on its way.
   [[nodiscard]] std::int64_t unacknowledged_bytes() noexcept;
 
-  // Waits for bytes: {error, how many}.
-  ReadSome read_some(std::span<char> into) {
+  // Waits for bytes: {error, how many}. `into` has room.
+  ReadInto read_into(Buffer& into) {
     if (tls_ == nullptr) return {socket_, into};
-    return {socket_, read_tls(into)};
+    return {socket_, into, read_tls(into)};
   }
-
-  // A read may find something without waiting.
-  [[nodiscard]] bool may_be_readable() const noexcept { return is_tls() || socket_.may_be_readable(); }
-  net::WaitUntil wait_to_read() noexcept { return socket_.wait_until(net::Watch::kRead, false); }
 
   // Sends without waiting; 0 and would_block when the socket must be waited for first, by wait_to_send().
   std::size_t send_some(Outgoing& out, error_code& error) noexcept {
@@ -97,7 +115,7 @@ class Stream {
   }
 
  private:
-  Task<ReadResult> read_tls(std::span<char> into);
+  Task<ReadResult> read_tls(Buffer& into);
   std::size_t send_tls(Outgoing& out, error_code& error) noexcept;
 
   Socket socket_;

@@ -1,14 +1,19 @@
 #include "gateway/worker.h"
 
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <exception>
+#include <future>
 #include <utility>
 
 #include "base/ids.h"
 #include "gateway/refusal.h"
 #include "gateway/session.h"
+#include "net/descriptor_table.h"
 
 namespace tollgate::gateway {
 namespace {
@@ -58,8 +63,15 @@ std::uint16_t Worker::port(Transport transport) const {
   return listeners_[static_cast<std::size_t>(transport)].local_endpoint().port();
 }
 
+// What was opened for the worker alone is closed here, where nobody would serve it, once the worker has it.
 void Worker::start() {
-  thread_ = std::thread([this] {
+  const std::vector<int> listening = listening_descriptors();
+  std::promise<bool> owns_descriptors;
+  auto own = owns_descriptors.get_future();
+  thread_ = std::thread([this, &owns_descriptors] {
+    ::pthread_setname_np(::pthread_self(), ("worker-" + std::to_string(index_)).c_str());
+    has_own_descriptors_ = own_descriptors();
+    owns_descriptors.set_value(has_own_descriptors_);
     for (const Transport transport : {Transport::plain, Transport::tls}) {
       if (!listeners_[static_cast<std::size_t>(transport)].is_open()) continue;
       loop_.spawn(accept_loop(transport),
@@ -69,6 +81,24 @@ void Worker::start() {
     loop_.run();
     plane_.quiescence.leave(index_);
   });
+  if (own.get()) std::for_each(listening.begin(), listening.end(), ::close);
+}
+
+std::vector<int> Worker::listening_descriptors() const {
+  std::vector<int> listening;
+  for (const net::Listener& listener : listeners_) {
+    if (listener.is_open()) listening.push_back(listener.native_handle());
+  }
+  return listening;
+}
+
+bool Worker::own_descriptors() {
+  std::vector<int> kept = listening_descriptors();
+  const auto of_loop = loop_.descriptors();
+  kept.insert(kept.end(), of_loop.begin(), of_loop.end());
+  const error_code error = net::own_descriptors(std::move(kept));
+  if (error) spdlog::info("the workers share one table of descriptors: {}", error.message());
+  return !error;
 }
 
 void Worker::join() {
@@ -142,9 +172,12 @@ Task<std::optional<AddressConnections::Place>> Worker::place_for(asio::ip::addre
 }
 
 bool Worker::count_connection() noexcept {
-  const std::int64_t max = std::min(config_->limits.connections_max, plane_.connections_by_descriptors);
-  if (plane_.connections.fetch_add(1, std::memory_order_relaxed) < max) return true;
-  plane_.connections.fetch_sub(1, std::memory_order_relaxed);
+  const std::int64_t own_max =
+      has_own_descriptors_ ? plane_.connections_by_own_descriptors : plane_.connections_by_shared_descriptors;
+  const std::int64_t all = plane_.connections.fetch_add(1, std::memory_order_relaxed);
+  ++connections_;
+  if (all < config_->limits.connections_max && connections_ <= own_max) return true;
+  connection_ended();
   return false;
 }
 

@@ -72,8 +72,10 @@ struct Plane {
   meter::Metrics& metrics;
   AccessLog* access_log = nullptr;           // nullptr: off
   std::atomic<std::int64_t> connections{0};  // client connections of all workers, against connections_max
-  // Client connections that the process's descriptors allow, each with one upstream connection of its own.
-  std::int64_t connections_by_descriptors = std::numeric_limits<std::int64_t>::max();
+  // Client connections that the descriptors of one worker allow, each with one upstream connection of its own: where
+  // it has a table of its own, and where all threads share one.
+  std::int64_t connections_by_own_descriptors = std::numeric_limits<std::int64_t>::max();
+  std::int64_t connections_by_shared_descriptors = std::numeric_limits<std::int64_t>::max();
   AddressConnections address_connections{random_seed()};
   KeyFailures key_failures{random_seed()};
 };
@@ -131,8 +133,22 @@ class Worker {
   [[nodiscard]] bool may_log_trouble() noexcept;
   // Steady time as of the last tick, at most 50 ms old: for deadlines.
   [[nodiscard]] std::int64_t coarse_now_ns() const noexcept { return coarse_now_ns_; }
+  // When the loop's last look had found what is served now, by both clocks. One reading serves all that it found.
+  struct Instant {
+    WallTime at;
+    std::int64_t steady_ns;
+  };
+  [[nodiscard]] Instant heard_at() noexcept {
+    const std::int64_t steady = loop_.looked_at_ns();
+    if (steady != heard_at_.steady_ns) heard_at_ = {plane_.clock.now(), steady};
+    return heard_at_;
+  }
   [[nodiscard]] std::string_view http_date() const noexcept { return http_date_.text(); }  // as of the last tick
   void enlist(SessionLink& session) noexcept { sessions_.push_back(session); }
+  void connection_ended() noexcept {
+    --connections_;
+    plane_.connections.fetch_sub(1, std::memory_order_relaxed);
+  }
   void becomes_idle(SessionLink& session) noexcept {
     session.turn_hook.unlink();
     idle_sessions_.push_back(session);
@@ -153,6 +169,8 @@ class Worker {
   Task<void> tick_loop();
   Task<std::optional<AddressConnections::Place>> place_for(asio::ip::address from);
   [[nodiscard]] bool count_connection() noexcept;
+  [[nodiscard]] bool own_descriptors();
+  [[nodiscard]] std::vector<int> listening_descriptors() const;
   Task<bool> close_longest_idle();
   void tick();
   void note_lag(std::int64_t lag_ns);
@@ -168,6 +186,7 @@ class Worker {
   meter::ServiceCells& unrouted_cells_;
   meter::WorkerCells& cells_;
   std::int64_t coarse_now_ns_;
+  Instant heard_at_{};
   DeadlineWheel wheel_;
   HttpDate http_date_;
   Overload overload_;
@@ -194,6 +213,8 @@ class Worker {
   net::Resolver resolver_;
   std::array<net::Listener, 2> listeners_;  // by transport
   Routes routes_;
+  std::int64_t connections_ = 0;  // of plane_.connections
+  bool has_own_descriptors_ = false;
   std::thread thread_;
 };
 

@@ -72,16 +72,18 @@ struct Watch {
 class Loop {
  public:
   Loop();   // throws where the process has no descriptors left
-  ~Loop();  // destroys the coroutines that have not ended
+  ~Loop();  // destroys the coroutines that have not ended, unless run() has
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
   // ---- on the loop's thread, or before it has one ----
-  void run();            // until stop()
+  void run();            // until stop(); then destroys the coroutines that have not ended, and is not run again
   void turn(bool wait);  // once: what is ready now; `wait`: or what is ready next
   void stop() noexcept { stopped_ = true; }
   // How often it has asked the kernel what is ready and heard all of it: by then every Watch knows what came before.
   [[nodiscard]] std::uint64_t looks() const noexcept { return looks_; }
+  // Steady time, read once after a look: of all that it found, when it had come at the latest.
+  [[nodiscard]] std::int64_t looked_at_ns() noexcept;
 
   // Runs `work`, which does not throw, on the loop's thread, soon; not after the loop's end. Any thread.
   void post(std::function<void()> work);
@@ -99,6 +101,8 @@ class Loop {
 
   // A non-blocking descriptor, closed by unwatch(). nullptr and errno: the kernel has no memory for it.
   [[nodiscard]] Watch* watch(int fd) noexcept;
+  // Its own descriptors, of which all but the last are only for its thread.
+  [[nodiscard]] std::array<int, 3> descriptors() const noexcept { return {epoll_, timer_, wakeup_}; }
   void unwatch(Watch* watch) noexcept;
 
  private:
@@ -150,6 +154,7 @@ class Loop {
   void set_timer() noexcept;
   void wake_sleepers();
   void run_posted();
+  void destroy_coroutines() noexcept;
 
   static constexpr std::size_t kEventsMax = 512;
 
@@ -161,6 +166,7 @@ class Loop {
   bool stopped_ = false;
   bool ending_ = false;
   std::uint64_t looks_ = 0;
+  std::int64_t looked_at_ns_ = 0;  // 0: nobody has asked since the look
   std::array<epoll_event, kEventsMax> events_{};
   std::vector<Waiter*> queue_;
   std::vector<Waiter*> running_;                            // the queue of the round before

@@ -24,7 +24,7 @@ using Endpoint = asio::ip::tcp::endpoint;
 
 // Bytes that are there are read without a wait, but one socket does so only a few times in a row: others are ready,
 // too.
-class ReadSome final : public Waiter {
+class ReadSome : public Waiter {
  public:
   using Result = std::tuple<error_code, std::size_t>;
 
@@ -35,9 +35,12 @@ class ReadSome final : public Waiter {
     return cancelled() ? Result(cancelled(), 0) : Result(error_, got_);
   }
 
- private:
+ protected:
   bool perform() noexcept override;
+  void read_into(std::span<char> space) noexcept { into_ = space; }
+  void fail(error_code error) noexcept { error_ = error; }
 
+ private:
   Watch* from_;
   std::span<char> into_;
   error_code error_;
@@ -99,6 +102,7 @@ class Socket : public Descriptor {
   // Also closes what was open before.
   [[nodiscard]] Task<error_code> connect(Loop& loop, Endpoint to);
   ReadSome read_some(std::span<char> into) noexcept { return {watch_, into}; }
+  [[nodiscard]] Watch* watch() const noexcept { return watch_; }  // for a read of one's own
   WaitUntil wait_until(Watch::Direction direction, bool tried = true) noexcept { return {watch_, direction, tried}; }
   void set_option(int level, int name, int value) noexcept;  // best effort
 

@@ -13,25 +13,26 @@ import servers  # noqa: E402
 from machine import paced  # noqa: E402
 from servers import SERVICE, Model, write_keys  # noqa: E402
 
-OWN = 320           # descriptors that are not a connection's: 40 of the gateway's, 256 of its admin API, the few calls' beside
+OWN = 200           # descriptors of a worker that are not a connection's: 16, and a few calls' beside them
+UNEVEN = 0.95       # the kernel deals connections out to the workers by chance
 PER_PROCESS = 5000  # connections that one holder process opens, from an address of its own: a pair has some 28,000 ports
 PACE = 300          # calls a second beside them
 BIND_LATE = 24      # IP_BIND_ADDRESS_NO_PORT: a port may be another connection's too, as long as the pair of ends differs
 
 
-def room_for(wanted):
-    """How many of the wanted connections the hard limit of descriptors allows, after an attempt to raise it. The gateway keeps
-    one for the upstream of each (connections_by_descriptors, gateway/app_start.cc)."""
-    hard, needed = resource.getrlimit(resource.RLIMIT_NOFILE)[1], 2 * wanted + OWN
+def workers_for(connections):
+    """How many workers it takes to hold so many connections. Each may have as many descriptors as the process, after an attempt
+    to raise that, and keeps one for the upstream of each connection (connections_by_own_descriptors, gateway/app_start.cc)."""
+    hard, needed = resource.getrlimit(resource.RLIMIT_NOFILE)[1], 2 * connections + OWN
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(hard, needed),) * 2)
     except (ValueError, PermissionError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        if hard < needed:
-            count = (hard - OWN) // 2
-            print(f"the hard limit of {hard} descriptors allows {count} connections, not {wanted}", flush=True)
-            return count
-    return wanted
+        workers = -(-connections // int((hard - OWN) // 2 * UNEVEN)) if hard < needed else 1
+        if workers > 1:
+            print(f"the hard limit of {hard} descriptors: {workers} workers for {connections} connections", flush=True)
+        return workers
+    return 1
 
 
 def hold(port, source, key, count, pipe):
@@ -61,14 +62,15 @@ def hold(port, source, key, count, pipe):
 
 
 class Gateway:
-    """One worker on a core of its own, with a service, keys for holders and a key for the calls beside them."""
+    """One that can hold so many connections, on a core of its own, with a service, keys for holders and a key for the calls
+    beside them."""
 
-    def __init__(self, build, directory, settings=()):
-        self.build = build
+    def __init__(self, build, directory, connections):
+        self.build, workers = build, workers_for(connections)
         self.model = Model(build, directory)
         try:
-            self.server = servers.serve(build, directory, f"{directory}/data", settings=(
-                "timeouts.idle_ms=600000", "core_dumps=true", *settings))
+            self.server = servers.serve(build, directory, f"{directory}/data", workers=workers, settings=(
+                "timeouts.idle_ms=600000", "core_dumps=true", f"limits.connections_max={connections + 1000}"))
         except RuntimeError:
             self.model.stop()
             raise
@@ -82,9 +84,6 @@ class Gateway:
             self.stop()
             raise
         time.sleep(1.5)  # new keys are effective within a second
-
-    def descriptors(self):
-        return len(os.listdir(f"/proc/{self.server.process.pid}/fd"))
 
     def connections(self):
         return int(self.server.metric("tollgate_client_connections"))

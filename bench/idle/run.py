@@ -2,8 +2,8 @@
 """What connections that say nothing cost tollgate: memory each, CPU time, what calls beside them feel, and whether all of it
 comes back when they are closed.
 
-20,000 connections, or as many as the hard limit of descriptors allows (half of the gateway's are its upstreams'). Each makes
-one call first, so that it holds what a used connection holds. Three times, since what is not given back shows in the next.
+20,000 connections. Each makes one call first, so that it holds what a used connection holds. Three times, since what is not
+given back shows in the next. As many workers as the hard limit of descriptors asks for: half of each one's are its upstreams'.
 Takes a minute. Prints a table and writes JSON. Standard library only.
 """
 import argparse
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-from held import Gateway, Held, room_for
+from held import Gateway, Held
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -36,7 +36,7 @@ def with_idle(gateway, count):
 def rows_of(gateway, count):
     quiet, cpu = gateway.calls_beside(), gateway.cpu_share()
     gateway.settled(0)
-    descriptors = gateway.descriptors()
+    descriptors = gateway.server.descriptors()
     first, again, last = (with_idle(gateway, count) for _ in range(3))
     grown = max(last["rss_held"] - again["rss_held"], 0)
     beside = first["beside"]
@@ -48,7 +48,7 @@ def rows_of(gateway, count):
         (f"p50 of calls beside them, us (without them {quiet['p50_us']})", beside["p50_us"], None),
         (f"p99 of calls beside them, us (without them {quiet['p99_us']})", beside["p99_us"], None),
         (f"CPU while they say nothing, of one core (without them {cpu:.4f})", first["cpu_share"], 0.02),
-        ("descriptors left open when they are gone", max(gateway.descriptors() - descriptors - UPSTREAMS, 0), 0),
+        ("descriptors left open when they are gone", max(gateway.server.descriptors() - descriptors - UPSTREAMS, 0), 0),
         ("memory grown from the second to the third time, KiB a connection", grown / 1024 / count, 0.25),
     ]
 
@@ -60,10 +60,10 @@ def main():
     parser.add_argument("--connections", type=int, default=WANTED)
     arguments = parser.parse_args()
     build, out = os.path.abspath(arguments.build), os.path.abspath(arguments.out)
-    count = room_for(arguments.connections)
+    count = arguments.connections
     directory, gateway, rows, missed = tempfile.mkdtemp(prefix="tollgate-idle-"), None, [], False
     try:
-        gateway = Gateway(build, directory)
+        gateway = Gateway(build, directory, count)
         for text, value, most in rows_of(gateway, count):
             met = "" if most is None else "met" if value <= most else "MISSED"
             missed = missed or met == "MISSED"

@@ -119,6 +119,13 @@ class Server:
         _, text = call(self.admin.port, "GET", "/metrics")
         return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
+    def descriptors(self):
+        """Open ones: of the process, and of the workers, each of which has a table of its own."""
+        folder = f"/proc/{self.process.pid}"
+        workers = [task for task in os.listdir(f"{folder}/task")
+                   if read_all(f"{folder}/task/{task}/comm")[0].startswith("worker-")]
+        return sum(len(os.listdir(path)) for path in [f"{folder}/fd"] + [f"{folder}/task/{task}/fd" for task in workers])
+
     def rss(self):
         """Bytes of the first process that are resident."""
         with open(f"/proc/{self.process.pid}/statm") as pages:

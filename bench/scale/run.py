@@ -6,8 +6,8 @@ The parts, each of which --only selects:
 workers      calls as fast as they go with one worker and with two. The load, the model and the gateway share the machine's
              cores, so the rate says little on a machine of two: the ratio of CPU per call is the figure.
 connections  10,000 and 50,000 client connections that have made a call and say nothing: memory each, CPU, and what calls
-             beside them feel. As many as the hard limit of descriptors allows, which root may raise. The gateway's
-             limits.connections_max must allow them (it is set here), and limits.connections_per_address_max, if there is
+             beside them feel. The gateway has as many workers as the hard limit of descriptors asks for, which root may
+             raise, all of them on one core. Its limits.connections_max must allow them (it is set here), and limits.connections_per_address_max, if there is
              one, what comes from one address: a holder of 5,000 connections has a loopback address of its own here.
 accounts     a store of a million accounts, with one subscription and one key each: start, memory, and the cost of a call when
              the keys are those of all against 32 keys. Needs 1.5 GB of disk and some minutes to make the store.
@@ -29,7 +29,7 @@ sys.path[1:1] = [f"{ROOT}/bench/proxy", f"{ROOT}/bench/idle"]
 import accounts  # noqa: E402
 import churn  # noqa: E402
 import servers  # noqa: E402
-from held import PACE, Gateway, Held, room_for  # noqa: E402
+from held import PACE, Gateway, Held  # noqa: E402
 from machine import congestion_control, enter_network_namespace, spread, versions  # noqa: E402
 
 ALL_CORES = f"0-{(os.cpu_count() or 1) - 1}"
@@ -68,14 +68,9 @@ def workers(build, directory, arguments, report):
 
 def connections(build, directory, arguments, report):
     """What open connections cost, and what calls beside them feel."""
-    counts = []
-    for wanted in CONNECTIONS:
-        count = room_for(wanted)
-        if count not in counts:  # the same number again says nothing new
-            counts.append(count)
-    gateway = Gateway(build, directory, (f"limits.connections_max={max(counts) + 1000}",))
-    try:
-        for count in counts:
+    for count in CONNECTIONS:
+        gateway = Gateway(build, tempfile.mkdtemp(dir=directory), count)
+        try:
             quiet, share = [], []
             for _ in range(arguments.rounds):
                 quiet.append(gateway.calls_beside(arguments.seconds))
@@ -86,17 +81,17 @@ def connections(build, directory, arguments, report):
                 beside.append(gateway.calls_beside(arguments.seconds))
                 held_share.append(gateway.cpu_share())
             closed = held.close()
-            name = f"{count} connections"
-            report(f"{name}: memory of each, KiB", [held.bytes_each / 1024])
-            report(f"{name}: whose call was not answered, or that the gateway closed", [count - held.answered + closed])
-            report(f"{name}: CPU while nobody calls, of one core", held_share)
-            report(f"none instead of {name}: CPU while nobody calls", share)
-            for figure in ("p50", "p99"):
-                report(f"{name}: {figure} of {PACE} calls/s beside, us", [each[f"{figure}_us"] for each in beside])
-                report(f"none instead of {name}: {figure} of these calls, us", [each[f"{figure}_us"] for each in quiet])
-            report(f"{name}: calls beside that failed", [sum(each["errors"] for each in beside)])
-    finally:
-        gateway.stop()
+        finally:
+            gateway.stop()
+        name = f"{count} connections"
+        report(f"{name}: memory of each, KiB", [held.bytes_each / 1024])
+        report(f"{name}: whose call was not answered, or that the gateway closed", [count - held.answered + closed])
+        report(f"{name}: CPU while nobody calls, of one core", held_share)
+        report(f"none instead of {name}: CPU while nobody calls", share)
+        for figure in ("p50", "p99"):
+            report(f"{name}: {figure} of {PACE} calls/s beside, us", [each[f"{figure}_us"] for each in beside])
+            report(f"none instead of {name}: {figure} of these calls, us", [each[f"{figure}_us"] for each in quiet])
+        report(f"{name}: calls beside that failed", [sum(each["errors"] for each in beside)])
 
 
 PARTS = {"workers": workers, "connections": connections, "accounts": accounts.run, "churn": churn.run}

@@ -1,11 +1,11 @@
 """At limits.connections_max, and when descriptors run out, the connection that has idled longest makes room for a new one.
 Whoever carries a call stays, and whoever is at its own address's limit pushes nobody out."""
 
-import os
 import resource
 import unittest
 
 import wire
+from descriptors import of_workers
 from gated import GatedUpstream
 from harness import AUTODL, GatewayTest, eventually
 from wire import Connection
@@ -102,7 +102,7 @@ class OutOfDescriptors(RoomTest):
         self.idle().close()
         process = self.gateway.process.pid
         before = resource.prlimit(process, resource.RLIMIT_NOFILE)
-        open_now = len(os.listdir(f"/proc/{process}/fd"))
+        open_now = of_workers(process)[0]
         resource.prlimit(process, resource.RLIMIT_NOFILE, (open_now + 3, before[1]))
         try:
             served = [self.idle() for _ in range(20)]

@@ -20,6 +20,17 @@ TEST(Buffer, HoldsNothingUntilItBorrowsABlock) {
   EXPECT_EQ(buffer.space().size(), 0U);
 }
 
+TEST(Buffer, TakesItsBlockWhenItsSpaceIsAskedFor) {
+  BlockPool pool(kSmallBlock, 4);
+  Buffer buffer;
+  buffer.use(pool);
+  EXPECT_FALSE(buffer.has_block());
+  EXPECT_TRUE(buffer.has_room());
+  EXPECT_EQ(buffer.view(), "");
+  EXPECT_EQ(buffer.space().size(), kSmallBlock - kHeadroom);
+  EXPECT_TRUE(buffer.has_block());
+}
+
 TEST(Buffer, IsReadFromTheFrontAndWrittenAtTheEnd) {
   BlockPool pool(16, 4);
   Buffer buffer;
@@ -102,14 +113,15 @@ TEST(Buffer, LeavesItsBlockToOthersWhileItHoldsNothing) {
   first.use(pool);
   const char* const block = first.space().data();
   put(first, "bytes");
-  EXPECT_FALSE(first.lend());
+  first.lend();
+  EXPECT_EQ(first.view(), "bytes");
   first.consume(5);
-  EXPECT_TRUE(first.lend());
+  first.lend();
   EXPECT_FALSE(first.has_block());
+  EXPECT_TRUE(first.empty());
   second.use(pool);
   EXPECT_EQ(second.space().data(), block);
   second.release();
-  first.take_back();
   EXPECT_EQ(first.space().data(), block);
   EXPECT_EQ(first.space().size(), 16U);
 }
@@ -117,7 +129,7 @@ TEST(Buffer, LeavesItsBlockToOthersWhileItHoldsNothing) {
 TEST(Buffer, DoesNotLendABlockOfItsOwn) {
   Buffer buffer;
   buffer.use_own(16);
-  EXPECT_FALSE(buffer.lend());
+  buffer.lend();
   EXPECT_TRUE(buffer.has_block());
 }
 
@@ -129,9 +141,10 @@ TEST(Buffer, ThatIsLentStillCounts) {
   buffer.use(pool);
   const auto held = counted.load();
   EXPECT_GT(held, 0);
-  EXPECT_TRUE(buffer.lend());
+  (void)buffer.space();
   EXPECT_EQ(counted.load(), held);
-  buffer.take_back();
+  buffer.lend();
+  EXPECT_EQ(counted.load(), held);
   buffer.release();
   EXPECT_EQ(counted.load(), 0);
 }

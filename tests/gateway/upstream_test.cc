@@ -155,8 +155,10 @@ class IdleConnectionsTest : public testing::Test {
   }
 
   Task<void> take_after_reading(UpstreamConnection& from) {
-    std::array<char, 16> into{};
-    co_await from.stream.read_some(into);
+    BlockPool pool(16, 1);
+    Buffer into;
+    into.use(pool);
+    co_await from.stream.read_into(into);
     taken_ = service_->take_idle(0);
     has_read_ = true;
   }

@@ -76,6 +76,20 @@ TEST(Loop, LetsTheOthersGoFirstWhereOneYields) {
   EXPECT_EQ(said, "ababab");
 }
 
+// What one look found has one time, however long it is worked on.
+TEST(Loop, KnowsWhenItLookedLast) {
+  Loop loop;
+  loop.turn(false);
+  const std::int64_t before = steady_ns();
+  const std::int64_t looked_at = loop.looked_at_ns();
+  EXPECT_GE(looked_at, before);
+  while (steady_ns() == looked_at) {
+  }
+  EXPECT_EQ(loop.looked_at_ns(), looked_at);
+  loop.turn(false);
+  EXPECT_GT(loop.looked_at_ns(), looked_at);
+}
+
 Task<void> say_later(Loop& loop, std::string& said, char name, std::int64_t until) {
   co_await loop.until(until);
   EXPECT_GE(steady_ns(), until);

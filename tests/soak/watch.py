@@ -2,10 +2,14 @@
 know what the load is."""
 
 import http.client
-import os
 import statistics
+import sys
 import threading
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
+import descriptors  # noqa: E402
 
 # Memory is flat if the last quarter of a life needs no more than the second one, but for this. Allocators keep freed
 # memory, SQLite's page cache fills, and a burst of large bodies may fall on either side: hence medians, and a slack.
@@ -28,17 +32,13 @@ def status(pid):
     return {"anon_kb": int(fields["RssAnon"]), "rss_kb": int(fields["VmRSS"]), "threads": int(fields["Threads"])}
 
 
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
 def sample(world):
     pid = world.gateway.process.pid
     metrics = world.admin.samples()
 
     def total(name, part=""):
         return int(sum(value for series, value in metrics.items() if series.partition("{")[0] == "tollgate_" + name and part in series))
-    return {**status(pid), "descriptors": descriptors(pid), "life": world.lives, "in_flight": total("in_flight"),
+    return {**status(pid), "descriptors": descriptors.of_all(pid), "life": world.lives, "in_flight": total("in_flight"),
             "client_connections": total("client_connections"), "upstream_active": total("upstream_connections", "active"),
             "upstream_idle": total("upstream_connections", "idle"), "slots_used": total("journal_slots", "used"),
             "slots_damaged": total("journal_slots", "damaged"), "series": len(metrics), "requests": total("requests_total"),
