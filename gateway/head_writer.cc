@@ -2,50 +2,94 @@
 
 #include <array>
 
+#include "base/check.h"
+
 namespace tollgate::gateway {
 namespace {
 constexpr std::string_view kTokenParameter = "access_token=";
 constexpr std::string_view kVia = "Via: 1.1 tollgate\r\n";
+constexpr std::string_view kLineEnd = "\r\n";
+// Of everything in a head that is neither another's nor a name of this call: names of our fields, numbers, line ends.
+// The longest is some 230.
+constexpr std::size_t kOwnBytesMax = 320;
 
-void append_number(std::string& out, std::uint64_t number) {
-  std::array<char, 20> digits;
-  char* const end = digits.data() + digits.size();
-  char* first = end;
-  do {
-    *--first = static_cast<char>('0' + number % 10);
-    number /= 10;
-  } while (number > 0);
-  out.append(first, end);
-}
+// A head being written at the end of a string: the room for all of it is made first, so a piece costs its copy alone.
+class HeadText {
+ public:
+  HeadText(std::string& out, std::size_t bytes_max) : out_(out) {
+    const std::size_t begin = out.size();
+    out.resize(begin + bytes_max);
+    at_ = out.data() + begin;
+  }
+  ~HeadText() { end(); }
+  HeadText(const HeadText&) = delete;
+  HeadText& operator=(const HeadText&) = delete;
 
-void append_field(std::string& out, std::string_view name, std::string_view value) {
-  out.append(name).append(": ").append(value).append("\r\n");
+  HeadText& add(std::string_view piece) noexcept {
+    at_ += piece.copy(at_, piece.size());
+    return *this;
+  }
+  HeadText& add(char c) noexcept {
+    *at_++ = c;
+    return *this;
+  }
+  HeadText& add(std::uint64_t number) noexcept {
+    std::array<char, 20> digits;
+    char* const end = digits.data() + digits.size();
+    char* first = end;
+    do {
+      *--first = static_cast<char>('0' + number % 10);
+      number /= 10;
+    } while (number > 0);
+    return add(std::string_view(first, static_cast<std::size_t>(end - first)));
+  }
+  void add_field(std::string_view name, std::string_view value) noexcept {
+    add(name).add(": ").add(value).add(kLineEnd);
+  }
+  // The string is as long as what was written. Nothing is added afterwards.
+  void end() {
+    if (at_ == nullptr) return;
+    TOLLGATE_CHECK(at_ <= out_.data() + out_.size());
+    out_.resize(static_cast<std::size_t>(at_ - out_.data()));
+    at_ = nullptr;
+  }
+
+ private:
+  std::string& out_;
+  char* at_ = nullptr;
+};
+
+// At most what these fields take, written in whatever way.
+std::size_t bytes_of(const std::vector<Field>& fields) noexcept {
+  std::size_t bytes = 0;
+  for (const Field& field : fields) bytes += field.name.size() + field.value.size() + 4;
+  return bytes;
 }
 
 // Fields on their way from one head into another. One that came as we would write it is copied as it came, and together
 // with those of its kind before it: most did.
 class PassedFields {
  public:
-  explicit PassedFields(std::string& out) noexcept : out_(out) {}
+  explicit PassedFields(HeadText& out) noexcept : out_(out) {}
   // Its text stands in a head, which goes on behind it.
-  void add(const Field& field) {
+  void add(const Field& field) noexcept {
     const char* const name = field.name.data();
     const char* const name_end = name + field.name.size();
     const char* const value_end = field.value.data() + field.value.size();
     const bool as_it_came = name_end[0] == ':' && name_end[1] == ' ' && name_end + 2 == field.value.data() &&
                             value_end[0] == '\r' && value_end[1] == '\n';
     if (!as_it_came || name != end_) end();
-    if (!as_it_came) return append_field(out_, field.name, field.value);
+    if (!as_it_came) return out_.add_field(field.name, field.value);
     if (begin_ == nullptr) begin_ = name;
     end_ = value_end + 2;
   }
-  void end() {
-    if (begin_ != nullptr) out_.append(begin_, end_);
+  void end() noexcept {
+    if (begin_ != nullptr) out_.add(std::string_view(begin_, static_cast<std::size_t>(end_ - begin_)));
     begin_ = end_ = nullptr;
   }
 
  private:
-  std::string& out_;
+  HeadText& out_;
   const char* begin_ = nullptr;  // of those that stand side by side and are not copied yet
   const char* end_ = nullptr;
 };
@@ -71,36 +115,36 @@ std::string_view bearer_token(std::string_view authorization) noexcept {
   return authorization;
 }
 
-void append_target(std::string& out, const Target& target) {
-  out.append(target.path);
+void add_target(HeadText& out, const Target& target) {
+  out.add(target.path);
   if (!target.has_query) return;
   if (target.query.find(kTokenParameter) == std::string_view::npos) {
-    out.append(1, '?').append(target.query);
+    out.add('?').add(target.query);
     return;
   }
   char separator = '?';
   for_each_parameter(target.query, [&](std::string_view parameter) {
     if (parameter.starts_with(kTokenParameter)) return;
-    out.append(1, separator).append(parameter);
+    out.add(separator).add(parameter);
     separator = '&';
   });
 }
 
 // X-Forwarded-*, extended where the client's own are trusted, else replaced.
-void append_forwarded(std::string& out, const RequestHead& request, const ForwardedCall& call) {
+void add_forwarded(HeadText& out, const RequestHead& request, const ForwardedCall& call) {
   std::string_view proto = call.is_tls ? "https" : "http";
   std::string_view host = request.host;
-  out.append("X-Forwarded-For: ");
+  out.add("X-Forwarded-For: ");
   if (call.trust_forwarded) {
     for (const Field& field : request.fields) {
-      if (field.id == FieldId::forwarded_for && !field.value.empty()) out.append(field.value).append(", ");
+      if (field.id == FieldId::forwarded_for && !field.value.empty()) out.add(field.value).add(", ");
       if (field.id == FieldId::forwarded_proto) proto = field.value;
       if (field.id == FieldId::forwarded_host) host = field.value;
     }
   }
-  out.append(call.peer).append("\r\n");
-  append_field(out, "X-Forwarded-Proto", proto);
-  if (!host.empty()) append_field(out, "X-Forwarded-Host", host);
+  out.add(call.peer).add(kLineEnd);
+  out.add_field("X-Forwarded-Proto", proto);
+  if (!host.empty()) out.add_field("X-Forwarded-Host", host);
 }
 
 bool is_passed_to_upstream(const Field& field) noexcept {
@@ -123,43 +167,46 @@ bool is_passed_to_client(const Field& field, const AnswerHead& answer) noexcept 
 }  // namespace
 
 void write_request_head(std::string& out, const RequestHead& request, const ForwardedCall& call) {
-  out.append(request.method).append(1, ' ');
-  append_target(out, request.target);
-  out.append(" HTTP/1.1\r\n");
-  append_field(out, "Host", call.upstream_host);
+  const std::size_t bytes_max = kOwnBytesMax + request.method.size() + request.target.path.size() +
+                                request.target.query.size() + call.upstream_host.size() + bytes_of(request.fields) +
+                                call.account.size() + call.service.size() + call.request_id.size() + call.peer.size() +
+                                request.host.size();
+  HeadText text(out, bytes_max);
+  text.add(request.method).add(' ');
+  add_target(text, request.target);
+  text.add(" HTTP/1.1\r\nHost: ").add(call.upstream_host).add(kLineEnd);
   // Names in Connection are rare: ask only when the field is there at all.
   bool has_connection = false;
   for (const Field& field : request.fields) has_connection = has_connection || field.id == FieldId::connection;
-  PassedFields passed(out);
+  PassedFields passed(text);
   for (const Field& field : request.fields) {
     if (!is_passed_to_upstream(field)) continue;
     if (has_connection && named_by_connection(request.fields, field.name)) continue;
     passed.add(field);
   }
   passed.end();
-  out.append("X-Account: ").append(call.account);
-  out.append("\r\nX-Service: ").append(call.service);
-  out.append("\r\nX-Request-Id: ").append(call.request_id).append("\r\n");
-  append_forwarded(out, request, call);
-  out.append(kVia);
+  text.add("X-Account: ").add(call.account);
+  text.add("\r\nX-Service: ").add(call.service);
+  text.add("\r\nX-Request-Id: ").add(call.request_id).add(kLineEnd);
+  add_forwarded(text, request, call);
+  text.add(kVia);
   if (request.body == BodyKind::chunked) {
-    out.append("Transfer-Encoding: chunked\r\n");
+    text.add("Transfer-Encoding: chunked\r\n");
   } else if (request.body == BodyKind::length) {
-    out.append("Content-Length: ");
-    append_number(out, request.content_length);
-    out.append("\r\n");
+    text.add("Content-Length: ").add(request.content_length).add(kLineEnd);
   }
-  out.append("\r\n");
+  text.add(kLineEnd);
 }
 
 void write_response_head(std::string& out, const ResponseHead& response, const AnswerHead& answer) {
-  out.append("HTTP/1.1 ");
-  append_number(out, static_cast<std::uint64_t>(response.status));
-  out.append(1, ' ').append(response.reason).append("\r\n");
+  HeadText text(out, kOwnBytesMax + response.reason.size() + bytes_of(response.fields) + answer.request_id.size() +
+                         answer.date.size());
+  text.add("HTTP/1.1 ").add(static_cast<std::uint64_t>(response.status));
+  text.add(' ').add(response.reason).add(kLineEnd);
   bool has_connection = false;
   bool has_date = false;
   for (const Field& field : response.fields) has_connection = has_connection || field.id == FieldId::connection;
-  PassedFields passed(out);
+  PassedFields passed(text);
   for (const Field& field : response.fields) {
     if (!is_passed_to_client(field, answer)) continue;
     if (has_connection && named_by_connection(response.fields, field.name)) continue;
@@ -167,23 +214,22 @@ void write_response_head(std::string& out, const ResponseHead& response, const A
     passed.add(field);
   }
   passed.end();
-  append_field(out, "X-Request-Id", answer.request_id);
-  out.append(kVia);
+  text.add_field("X-Request-Id", answer.request_id);
+  text.add(kVia);
   if (response.status >= 200) {
-    if (!has_date && !answer.date.empty()) append_field(out, "Date", answer.date);
+    if (!has_date && !answer.date.empty()) text.add_field("Date", answer.date);
     if (response.status == 204) {
       // RFC 9110 8.6: no framing at all
     } else if (answer.framing == BodyKind::chunked) {
-      out.append("Transfer-Encoding: chunked\r\n");
+      text.add("Transfer-Encoding: chunked\r\n");
     } else if (response.has_content_length) {
-      out.append("Content-Length: ");
-      append_number(out, response.content_length);
-      out.append("\r\n");
+      text.add("Content-Length: ").add(response.content_length).add(kLineEnd);
     }
-    out.append(answer.keep_alive ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
+    text.add(answer.keep_alive ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
   }
+  text.end();
   if (answer.rate_limit != nullptr) write_rate_limit_fields(out, *answer.rate_limit);
-  out.append("\r\n");
+  out += kLineEnd;
 }
 
 PresentedKey presented_key(const RequestHead& request) noexcept {

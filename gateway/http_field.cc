@@ -1,48 +1,22 @@
 #include "gateway/http_field.h"
 
-#include <emmintrin.h>
-
 #include <array>
-#include <bit>
 #include <cstring>
+
+#include "gateway/http_scan.h"
 
 namespace tollgate::gateway {
 namespace {
 constexpr char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
-enum CharClass : std::uint8_t { kToken = 1, kValue = 2 };
-
-constexpr std::array<std::uint8_t, 256> make_classes() {
-  std::array<std::uint8_t, 256> classes{};
-  for (int c = 0x20; c < 256; ++c) {
-    if (c != 0x7f) classes[static_cast<std::size_t>(c)] |= kValue;
-  }
-  classes['\t'] |= kValue;
-  for (char c = 'a'; c <= 'z'; ++c) classes[static_cast<unsigned char>(c)] |= kToken;
-  for (char c = 'A'; c <= 'Z'; ++c) classes[static_cast<unsigned char>(c)] |= kToken;
-  for (char c = '0'; c <= '9'; ++c) classes[static_cast<unsigned char>(c)] |= kToken;
-  for (char c : std::string_view("!#$%&'*+-.^_`|~")) classes[static_cast<unsigned char>(c)] |= kToken;
-  return classes;
-}
-constexpr auto kClasses = make_classes();
-
-bool all_of_class(std::string_view text, CharClass wanted) noexcept {
-  std::uint8_t all = wanted;
-  for (char c : text) all &= kClasses[static_cast<unsigned char>(c)];
-  return all != 0;
-}
-
-constexpr std::size_t kAtOnce = sizeof(__m128i);  // characters; every x86-64 has SSE2
-
-__m128i sixteen_at(const char* text) noexcept { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(text)); }
-
-// A bit for each of sixteen characters that may not stand in a value.
-unsigned controls_in(__m128i sixteen) noexcept {
-  const __m128i below_space = _mm_cmpeq_epi8(_mm_min_epu8(sixteen, _mm_set1_epi8(0x1f)), sixteen);
-  const __m128i tab = _mm_cmpeq_epi8(sixteen, _mm_set1_epi8('\t'));
-  const __m128i del = _mm_cmpeq_epi8(sixteen, _mm_set1_epi8(0x7f));
-  return static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(tab, below_space), del)));
-}
+constexpr auto kIsTokenChar = [] {
+  std::array<bool, 256> is{};
+  for (char c = 'a'; c <= 'z'; ++c) is[static_cast<unsigned char>(c)] = true;
+  for (char c = 'A'; c <= 'Z'; ++c) is[static_cast<unsigned char>(c)] = true;
+  for (char c = '0'; c <= '9'; ++c) is[static_cast<unsigned char>(c)] = true;
+  for (char c : std::string_view("!#$%&'*+-.^_`|~")) is[static_cast<unsigned char>(c)] = true;
+  return is;
+}();
 
 template <class Word>
 Word word_at(const char* text) noexcept {
@@ -51,9 +25,8 @@ Word word_at(const char* text) noexcept {
   return word;
 }
 
-// With the bit that lower-case letters have and their capitals lack. Of the characters of tokens it changes besides
-// only
-// '_' and '^', into none that stands in a known name.
+// With the bit that lower-case letters have and their capitals lack. Of the characters of tokens it changes '_' and '^'
+// besides, into none that stands in a known name.
 template <class Word>
 bool same_word(const char* name, const char* known) noexcept {
   constexpr Word kLowerCase = static_cast<Word>(0x2020202020202020U);
@@ -160,34 +133,14 @@ FieldId classify_field(std::string_view name) noexcept {
   return FieldId::other;
 }
 
-bool is_token(std::string_view text) noexcept { return !text.empty() && all_of_class(text, kToken); }
+bool is_token(std::string_view text) noexcept { return !text.empty() && token_size(text) == text.size(); }
 
 std::size_t token_size(std::string_view text) noexcept {
   std::size_t size = 0;
-  while (size < text.size() && (kClasses[static_cast<unsigned char>(text[size])] & kToken) != 0) ++size;
+  while (size < text.size() && kIsTokenChar[static_cast<unsigned char>(text[size])]) ++size;
   return size;
 }
 
-std::size_t field_value_size(std::string_view text) noexcept {
-  std::size_t at = 0;
-  for (; at + kAtOnce <= text.size(); at += kAtOnce) {
-    const unsigned controls = controls_in(sixteen_at(text.data() + at));
-    if (controls != 0) return at + static_cast<std::size_t>(std::countr_zero(controls));
-  }
-  while (at < text.size() && (kClasses[static_cast<unsigned char>(text[at])] & kValue) != 0) ++at;
-  return at;
-}
-
 bool is_field_value(std::string_view text) noexcept { return field_value_size(text) == text.size(); }
-
-std::size_t find_line_end(std::string_view text, std::size_t from) noexcept {
-  const __m128i lf = _mm_set1_epi8('\n');
-  for (; from + kAtOnce <= text.size(); from += kAtOnce) {
-    const auto found = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(sixteen_at(text.data() + from), lf)));
-    if (found != 0) return from + static_cast<std::size_t>(std::countr_zero(found));
-  }
-  while (from < text.size() && text[from] != '\n') ++from;
-  return from;
-}
 
 }  // namespace tollgate::gateway

@@ -32,8 +32,8 @@ enum class FieldId : std::uint8_t {
   rate_limit,  // passed on unless the gateway says its own
 };
 
-// Of a token. Case-insensitive. A twin that differs only by '_' for '-' from a name the gateway reads or owns is `owned`:
-// servers that fold both into one variable must never see the client's.
+// Of a token. Case-insensitive. A twin that differs only by '_' for '-' from a name the gateway reads or owns is
+// `owned`: servers that fold both into one variable must never see the client's.
 [[nodiscard]] FieldId classify_field(std::string_view name) noexcept;
 
 [[nodiscard]] bool equals_ignoring_case(std::string_view a, std::string_view lower_case) noexcept;
@@ -41,10 +41,6 @@ enum class FieldId : std::uint8_t {
 [[nodiscard]] bool is_token(std::string_view text) noexcept;           // RFC 9110 5.6.2; false for ""
 [[nodiscard]] std::size_t token_size(std::string_view text) noexcept;  // of the token that it begins with, or 0
 [[nodiscard]] bool is_field_value(std::string_view text) noexcept;     // no controls but HTAB, no DEL
-// Of the field value that it begins with: up to the first character that none may have, or the end.
-[[nodiscard]] std::size_t field_value_size(std::string_view text) noexcept;
-// Where the first LF stands at `from` or behind it, or the size.
-[[nodiscard]] std::size_t find_line_end(std::string_view text, std::size_t from) noexcept;
 
 // Calls `visit(token)` for each non-empty element of a comma-separated list, blanks trimmed.
 template <class Visit>

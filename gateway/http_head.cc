@@ -3,6 +3,8 @@
 #include <cstring>
 #include <optional>
 
+#include "gateway/http_scan.h"
+
 namespace tollgate::gateway {
 namespace {
 constexpr std::size_t kContentLengthDigitsMax = 18;  // fits int64 with room
@@ -125,10 +127,7 @@ HeadFault parse_request_line(std::string_view line, const HeadLimits& limits, Re
   if (const auto fault = check_version(line.substr(last + 1), head.http_1_0); fault != HeadFault::none) return fault;
   if (target.size() > limits.target_bytes_max) return HeadFault::target_too_long;
   if (const auto fault = check_method(head.method, head); fault != HeadFault::none) return fault;
-  const auto parsed = parse_target(target);
-  if (!parsed) return HeadFault::bad;
-  head.target = *parsed;
-  return HeadFault::none;
+  return parse_target(target, head.target) ? HeadFault::none : HeadFault::bad;
 }
 
 // A port that is the scheme's default says what its absence says (RFC 3986 6.2.3). Host has the target's scheme.
@@ -185,7 +184,6 @@ HeadScanner::Result HeadScanner::scan(std::string_view buffer) noexcept {
 }
 
 HeadFault RequestHead::parse(std::string_view head, const HeadLimits& limits) {
-  target = {};
   host = {};
   const auto line = take_line(head);
   if (const auto fault = parse_request_line(line, limits, *this); fault != HeadFault::none) return fault;

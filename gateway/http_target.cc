@@ -67,28 +67,27 @@ bool is_valid_port(std::string_view port) noexcept {
 }
 }  // namespace
 
-std::optional<Target> parse_target(std::string_view text) noexcept {
-  if (text.empty() || !has_only_target_chars(text)) return std::nullopt;
-  Target target;
+bool parse_target(std::string_view text, Target& target) noexcept {
+  if (text.empty() || !has_only_target_chars(text)) return false;
+  target = {};
   if (!text.starts_with('/')) {
     const auto scheme_end = text.find("://");
-    if (scheme_end == std::string_view::npos) return std::nullopt;
+    if (scheme_end == std::string_view::npos) return false;
     const auto scheme = text.substr(0, scheme_end);
     target.is_https = equals_ignoring_case(scheme, "https");
-    if (!target.is_https && !equals_ignoring_case(scheme, "http")) return std::nullopt;
+    if (!target.is_https && !equals_ignoring_case(scheme, "http")) return false;
     text.remove_prefix(scheme_end + 3);
     const auto authority_end = text.find_first_of("/?");
     target.authority = text.substr(0, authority_end);
-    if (!is_valid_authority(target.authority)) return std::nullopt;
+    if (!is_valid_authority(target.authority)) return false;
     text = authority_end == std::string_view::npos ? std::string_view("/") : text.substr(authority_end);
-    if (text.starts_with('?')) return std::nullopt;  // an empty path would have to be rewritten
+    if (text.starts_with('?')) return false;  // an empty path would have to be rewritten
   }
   const auto question = text.find('?');
   target.path = text.substr(0, question);
   target.has_query = question != std::string_view::npos;
   if (target.has_query) target.query = text.substr(question + 1);
-  if (!is_canonical_path(target.path) || !has_good_escapes(target.query, false)) return std::nullopt;
-  return target;
+  return is_canonical_path(target.path) && has_good_escapes(target.query, false);
 }
 
 bool is_valid_authority(std::string_view text) noexcept {

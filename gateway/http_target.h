@@ -2,7 +2,6 @@
 // routes and bills is byte for byte the path that is forwarded. It knows no routes.
 #pragma once
 
-#include <optional>
 #include <string_view>
 
 namespace tollgate::gateway {
@@ -15,10 +14,10 @@ struct Target {
   bool is_https = false;  // by the scheme of the absolute form
 };
 
-// nullopt: 400. Refused are controls, blanks, non-ASCII bytes, '#', '\\', a bad %-escape, "//", dot segments (also
-// as %2e), ';', and %-escapes of controls, '/', '\\' and of characters that need none (letters, digits, - . _ ~).
-// Absolute form: http and https only, without userinfo.
-[[nodiscard]] std::optional<Target> parse_target(std::string_view text) noexcept;
+// False: 400, and `target` means nothing. Refused are controls, blanks, non-ASCII bytes, '#', '\\', a bad %-escape,
+// "//", dot segments (also as %2e), ';', and %-escapes of controls, '/', '\\' and of characters that need none
+// (letters, digits, - . _ ~). Absolute form: http and https only, without userinfo.
+[[nodiscard]] bool parse_target(std::string_view text, Target& target) noexcept;
 
 // Host, or the authority of an absolute target: a name, IPv4 or [IPv6], and at most one port up to 65535.
 [[nodiscard]] bool is_valid_authority(std::string_view text) noexcept;

@@ -152,6 +152,23 @@ TEST(RequestHeadWriter, PassesADateAndATraceAsTheyCame) {
   }
 }
 
+// The room is made before: for what grows, too.
+TEST(RequestHeadWriter, HasRoomForHeadsThatGrow) {
+  for (const std::size_t count : {0, 1, 50, 98}) {
+    for (const char* line : {"a:b\r\n", "a:\r\n", "X-Forwarded-For:1\r\n", "Via:x\r\n", "Accept: y\r\n"}) {
+      std::string fields;
+      for (std::size_t i = 0; i < count; ++i) fields += line;
+      const Forwarded forwarded(get(fields + "X-Forwarded-Proto:gopher\r\n"), true, true);
+      EXPECT_TRUE(forwarded.has("X-Forwarded-Proto: gopher"));
+      EXPECT_TRUE(forwarded.has("Via: 1.1 tollgate"));
+    }
+  }
+  const Forwarded longest("POST /?access_token=k&access_token=k&b HTTP/1.1\r\nHost:a\r\nContent-Length:" +
+                          std::string(18, '9') + "\r\n\r\n");
+  EXPECT_TRUE(longest.has("POST /?b HTTP/1.1"));
+  EXPECT_TRUE(longest.has("Content-Length: " + std::string(18, '9')));
+}
+
 TEST(RequestHeadWriter, AppendsToWhatIsThere) {
   Forwarded forwarded(get(""));
   std::string out = "before";

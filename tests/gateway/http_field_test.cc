@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -70,39 +69,6 @@ TEST(FieldValues, HoldNoControlsButTheTab) {
     EXPECT_EQ(is_field_value(std::string("a") + static_cast<char>(c) + "b"), expected) << c;
   }
   EXPECT_TRUE(is_field_value(""));
-}
-
-// Sixteen at once, and then one by one: wherever the control stands, and whatever stands behind it.
-TEST(FieldValues, EndBeforeTheFirstControlWhereverItStands) {
-  for (std::size_t size = 0; size < 50; ++size) {
-    for (std::size_t at = 0; at < size; ++at) {
-      for (const char control : {'\r', '\0', '\x1f', '\x7f'}) {
-        std::string text(size, '\t');
-        text[at] = control;
-        text.back() = size - 1 == at ? control : '\n';
-        EXPECT_EQ(field_value_size(text), at) << size;
-        EXPECT_FALSE(is_field_value(text)) << size;
-      }
-    }
-    const std::string plain(size, '\xff');
-    EXPECT_EQ(field_value_size(plain), size);
-    EXPECT_TRUE(is_field_value(plain));
-  }
-}
-
-TEST(Lines, EndAtTheFirstLineFeedBehindWhereOneLooks) {
-  for (std::size_t size = 0; size < 50; ++size) {
-    for (std::size_t from = 0; from <= size; ++from) {
-      std::string text(size, '\r');
-      EXPECT_EQ(find_line_end(text, from), size);
-      for (std::size_t at = from; at < size; ++at) {
-        text.assign(size, '\n');
-        std::fill(text.begin() + static_cast<std::ptrdiff_t>(from), text.begin() + static_cast<std::ptrdiff_t>(at),
-                  '\v');
-        EXPECT_EQ(find_line_end(text, from), at) << size;
-      }
-    }
-  }
 }
 
 // Every known name and its neighbours, by a plain comparison.
