@@ -249,10 +249,11 @@ class Admin:
         return self.call("POST", f"/v1/accounts/{account}/keys", {"name": "bench"})["key"]
 
 
-def make_store(build, data, accounts, model, service=SERVICE):
-    """A data folder with so many paying accounts; gives their keys."""
+def make_store(build, data, accounts, model, service=SERVICE, services=1):
+    """A data folder with so many paying accounts, each with a subscription to each service; gives their keys."""
     shutil.rmtree(data, ignore_errors=True)
-    return subprocess.run([f"{build}/bench/accounts/store_of_accounts", data, str(accounts), service, f"127.0.0.1:{model.port}"],
+    return subprocess.run([f"{build}/bench/accounts/store_of_accounts", data, str(accounts), service, f"127.0.0.1:{model.port}",
+                           str(services)],
                           check=True, capture_output=True, text=True).stdout.split()
 
 
