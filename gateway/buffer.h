@@ -25,14 +25,16 @@ inline constexpr std::size_t kHeadroom = 512;
 // Freed blocks of one size for reuse on one thread.
 class BlockPool {
  public:
-  explicit BlockPool(std::size_t block_bytes, std::size_t keep) : block_bytes_(block_bytes), keep_(keep) {}
+  explicit BlockPool(std::size_t block_bytes, std::size_t keep) : block_bytes_(block_bytes), keep_(keep) {
+    free_.reserve(keep);  // so that nothing can fail when a block is given back
+  }
   [[nodiscard]] std::unique_ptr<char[]> take() {
     if (free_.empty()) return std::make_unique_for_overwrite<char[]>(block_bytes_);
     auto block = std::move(free_.back());
     free_.pop_back();
     return block;
   }
-  void give(std::unique_ptr<char[]> block) {
+  void give(std::unique_ptr<char[]> block) noexcept {
     if (free_.size() < keep_) free_.push_back(std::move(block));
   }
   [[nodiscard]] std::size_t block_bytes() const noexcept { return block_bytes_; }

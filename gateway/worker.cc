@@ -97,7 +97,10 @@ bool Worker::own_descriptors() {
   const auto of_loop = loop_.descriptors();
   kept.insert(kept.end(), of_loop.begin(), of_loop.end());
   const error_code error = net::own_descriptors(std::move(kept));
-  if (error) spdlog::info("the workers share one table of descriptors: {}", error.message());
+  if (error) {
+    spdlog::info("all threads share one table of descriptors, which allows worker {} {} client connections: {}", index_,
+                 plane_.connections_by_shared_descriptors, error.message());
+  }
   return !error;
 }
 

@@ -101,8 +101,9 @@ class Loop {
 
   // A non-blocking descriptor, closed by unwatch(). nullptr and errno: the kernel has no memory for it.
   [[nodiscard]] Watch* watch(int fd) noexcept;
-  // Its own descriptors, of which all but the last are only for its thread.
+  // Its own descriptors. Of these post() needs one, on whichever thread.
   [[nodiscard]] std::array<int, 3> descriptors() const noexcept { return {epoll_, timer_, wakeup_}; }
+  [[nodiscard]] int wakeup_descriptor() const noexcept { return wakeup_; }
   void unwatch(Watch* watch) noexcept;
 
  private:

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <utility>
 
+#include "net/descriptor_table.h"
+
 namespace tollgate::net {
 namespace {
 error_code error_of(int result) noexcept {
@@ -41,6 +43,17 @@ Lookup::Result look_up(const std::string& host, std::uint16_t port) {
 }
 }  // namespace
 
+// It leaves the table of descriptors of the loop's thread, in which the kernel would have to count references for the
+// two of them, and keeps what post() writes to.
+asio::thread_pool& Resolver::thread(const Loop& loop) {
+  if (thread_) return *thread_;
+  thread_ = std::make_unique<asio::thread_pool>(1);
+  asio::post(*thread_, [wakeup = loop.wakeup_descriptor()] {
+    if (const error_code shared = own_descriptors({wakeup})) return;  // then it shares it, and all works as well
+  });
+  return *thread_;
+}
+
 // What the other thread and the loop share. `who` is the loop's, nullptr when nobody waits any more; then the thread
 // does not begin: while no server answers, those who gave up would keep it from all who come later.
 struct Lookup::Pending {
@@ -63,7 +76,7 @@ Lookup::~Lookup() {
 void Lookup::await_suspend(std::coroutine_handle<> who) {
   Loop::waits(*this, who);
   pending_ = std::make_shared<Pending>(this);
-  asio::post(resolver_.thread(), [pending = pending_, &loop = loop_, host = host_, port = port_] {
+  asio::post(resolver_.thread(loop_), [pending = pending_, &loop = loop_, host = host_, port = port_] {
     if (!pending->wanted.load(std::memory_order_relaxed)) return;
     loop.post([pending, &loop, found = look_up(host, port)] {
       if (pending->who == nullptr) return;

@@ -20,10 +20,7 @@ class Resolver {
 
  private:
   friend class Lookup;
-  asio::thread_pool& thread() {
-    if (!thread_) thread_ = std::make_unique<asio::thread_pool>(1);
-    return *thread_;
-  }
+  asio::thread_pool& thread(const Loop& loop);
   std::unique_ptr<asio::thread_pool> thread_;  // from the first name on
 };
 

@@ -1,6 +1,11 @@
 #include "net/resolver.h"
 
 #include <gtest/gtest.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
 
 namespace tollgate::net {
 namespace {
@@ -56,6 +61,25 @@ TEST_F(LookupTest, ACancelledOneEndsSoonAndWhatComesLaterIsDropped) {
   ended_ = false;
   while (!ended_) loop_.turn(true);
   EXPECT_FALSE(error_);
+}
+
+// How many threads of this process have `descriptor` open.
+std::ptrdiff_t threads_with(int descriptor) {
+  const std::filesystem::directory_iterator tasks("/proc/self/task");
+  return std::count_if(begin(tasks), end(tasks), [&](const auto& task) {
+    return std::filesystem::exists(std::filesystem::symlink_status(task.path() / "fd" / std::to_string(descriptor)));
+  });
+}
+
+// The loop's thread may have a table that the kernel counts no references in, as long as it is its own.
+TEST_F(LookupTest, LeavesTheLoopsThreadItsDescriptorsAlone) {
+  const int descriptor = ::eventfd(0, EFD_CLOEXEC);
+  const auto before = threads_with(descriptor);
+  begin("localhost");
+  while (!ended_) loop_.turn(true);
+  EXPECT_FALSE(error_) << error_.message();
+  EXPECT_EQ(threads_with(descriptor), before);
+  ::close(descriptor);
 }
 
 TEST_F(LookupTest, MayBeUnderWayAtTheEnd) { begin("localhost"); }
