@@ -53,7 +53,7 @@ std::int64_t with_their_upstreams(std::int64_t descriptors) { return std::max<st
 constexpr std::int64_t kOfAWorker = 5;  // three of its loop, two listeners
 
 std::int64_t connections_by_own_descriptors() {
-  constexpr std::int64_t kOthers = 11;  // the standard ones, and what a look-up of a name opens for a while
+  constexpr std::int64_t kOthers = 11;  // the standard ones, and some to spare
   return with_their_upstreams(descriptors_max() - kOthers - kOfAWorker);
 }
 
@@ -109,10 +109,10 @@ Result<void> Serve::start() {
 void Serve::bound_connections(std::int64_t workers) {
   plane_->connections_by_own_descriptors = connections_by_own_descriptors();
   plane_->connections_by_shared_descriptors = connections_by_shared_descriptors(workers);
-  const std::int64_t room = plane_->connections_by_own_descriptors * workers;
-  if (room >= config_->limits.connections_max) return;
-  spdlog::info("{} descriptors allow {} client connections, not the {} of limits.connections_max", descriptors_max(),
-               room, config_->limits.connections_max);
+  if (plane_->connections_by_own_descriptors >= config_->limits.connections_max) return;
+  spdlog::info(
+      "{} descriptors allow each of the workers ({}) {} client connections, limits.connections_max all of them {}",
+      descriptors_max(), workers, plane_->connections_by_own_descriptors, config_->limits.connections_max);
 }
 
 Result<void> Serve::choose_clock() {

@@ -5,7 +5,6 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <exception>
 #include <future>
 #include <utility>
@@ -81,7 +80,8 @@ void Worker::start() {
     loop_.run();
     plane_.quiescence.leave(index_);
   });
-  if (own.get()) std::for_each(listening.begin(), listening.end(), ::close);
+  if (!own.get()) return;
+  for (const int descriptor : listening) ::close(descriptor);
 }
 
 std::vector<int> Worker::listening_descriptors() const {

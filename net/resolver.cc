@@ -1,6 +1,7 @@
 #include "net/resolver.h"
 
 #include <netdb.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <boost/asio/post.hpp>
@@ -49,7 +50,8 @@ asio::thread_pool& Resolver::thread(const Loop& loop) {
   if (thread_) return *thread_;
   thread_ = std::make_unique<asio::thread_pool>(1);
   asio::post(*thread_, [wakeup = loop.wakeup_descriptor()] {
-    if (const error_code shared = own_descriptors({wakeup})) return;  // then it shares it, and all works as well
+    ::pthread_setname_np(::pthread_self(), "resolver");
+    (void)own_descriptors({wakeup});  // where that is forbidden it shares the table, and all works as well
   });
   return *thread_;
 }

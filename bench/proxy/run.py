@@ -109,7 +109,8 @@ class Bench:
         path = server.path + (f"?{query}" if query else "")
         keys_file = self.keys_file(server, keys)
         if generator == "paced":
-            result = paced(self.build, port, path, keys_file, connections, self.seconds, body_bytes)
+            # Asleep between two calls: a sender that spins keeps the model, on the same core, from its turn.
+            result = paced(self.build, port, path, keys_file, connections, self.seconds, body_bytes, spin=False)
             if result["errors"]:
                 raise RuntimeError(f"{server.name}, {regime}: {result}")
             return result

@@ -3,7 +3,8 @@
 
 Runs the proxy comparison with all its regimes first (its own table and chart are written, too), then the single steps
 (micro_bench), what a call asks of the allocator and of the kernel at 64 in flight (tests/gates), idle connections, the memory
-of a million subscriptions, and a settlement of a million. Takes a quarter of an hour; the machine should do nothing else.
+of a million subscriptions, a settlement of a million, and calls beside settlements and changes. Takes a quarter of an hour; the
+machine should do nothing else.
 Writes JSON and, with --publish, docs/benchmarks. Standard library only.
 """
 import argparse
@@ -28,9 +29,9 @@ REPETITIONS = 5    # of the single steps
 STEPS = [          # micro_bench's name, which of its times, the goal in ns, in words
     ("Limiter_AdmitHot", "cpu_time", 30, "admission, the same subscription, ns"),
     ("Limiter_AdmitRandomOfAMillion", "cpu_time", 150, "admission, a random one of a million, ns"),
-    ("Limiter_AdmitOneSubscriptionFromThreads/real_time/threads:2", "real_time", 100, "admission, one from two threads, ns"),
-    ("Meter_AddToATally/16", "cpu_time", 2, "one count of a call and its points, ns"),
-    ("Duties_OfACall", "cpu_time", 300, "all duties of a call: key, limit, points, journal, metrics, ns"),
+    ("Limiter_AdmitOneSubscriptionFromThreads/real_time/threads:2", "cpu_time", 100, "admission, the same from two threads at once, ns of each"),
+    ("Meter_AddToATally/16", "cpu_time", 2, "one count of a call and its points, sixteen slots in turn, ns"),
+    ("Duties_OfACall", "cpu_time", 300, "all duties of a paid call, in the caches: key, limit, journal, metrics, ns"),
 ]
 
 
@@ -133,10 +134,44 @@ def settled(rows, release, directory):
     rows.add("its longest piece, in which other work of the billing thread waits, ms", 50, longest)
 
 
+def beside_changes(rows, release):
+    """Calls beside 10,000 changes of entitlements a second, against those without, round by round."""
+    out = f"{ROOT}/build/bench/scale_churn.json"
+    subprocess.run([sys.executable, f"{ROOT}/bench/scale/run.py", "--build", release, "--only", "churn", "--rounds", "3", "--seconds", "3",
+                    "--out", out], check=True, stdout=subprocess.DEVNULL)
+    with open(out) as file:
+        values = {row["what"]: row["values"] for row in json.load(file)["rows"]}
+    without = statistics.median(values["without changes: p99, us"])
+    rows.add("p99 of calls beside 10,000 changes a second (reports of usage)", 1.0,
+             [each / without for each in values["the same, a report a second: p99 of the calls, us"]], against="without", shown="{:.3f}")
+
+
+def beside_settlement(rows, release):
+    out = f"{ROOT}/build/bench/settlement_beside.json"
+    subprocess.run([sys.executable, f"{ROOT}/bench/settlement/run.py", "--build", release, "--subscriptions", "0",
+                    "--served-subscriptions", "300000", "--out", out], check=True, stdout=subprocess.DEVNULL)
+    with open(out) as file:
+        found = json.load(file)["data_path"]
+    for figure in ("p50", "p99"):
+        rows.add(f"{figure} of calls beside a settlement of 300,000", 1.0,
+                 [each[f"settling_{figure}_us"] / each[f"quiet_{figure}_us"] for each in found], against="quiet", shown="{:.3f}")
+
+
+def commit_of(build):
+    """What `./dev build` wrote beside the programs."""
+    try:
+        with open(f"{build}/commit") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return "unknown"
+
+
 def page(rows, report):
     lines = [f"Made by `./dev bench targets --publish` in one run; {report['cores']} cores, load average {report['load_average']:.2f} before it; "
-             + "; ".join(f"{name}: {text}" for name, text in report["versions"].items()) + ".",
-             "Medians (least to greatest): of ratios within each round where another is named, which [proxy.md](proxy.md) shows in full, else of repetitions.", "",
+             + "; ".join(f"{name}: {text}" for name, text in report["versions"].items()) + ". "
+             f"What is compared with others is the build laid out by a profile, of {report['built']['pgo']}; all else the release, of {report['built']['release']}.",
+             "Medians (least to greatest): of ratios within each round where another is named, which [proxy.md](proxy.md) shows in full, else of repetitions. "
+             "(Refusals and changes: each round against the median of the others.)", "",
              "| target | against | goal | measured | |", "|---|---|---|---|---|"]
     for row in rows.all:
         lines.append(f"| {row['target']} | {row['against']} | {'<=' if row['most'] else '>='} {row['goal']:g} | {rows.figures(row)} | "
@@ -154,7 +189,8 @@ def main():
     parser.add_argument("--scratch", help="where stores are made: a real disk; the system's temporary folder otherwise")
     arguments = parser.parse_args()
     build, release = os.path.abspath(arguments.build), os.path.abspath(arguments.release)
-    rows, told = Rows(), {"cores": os.cpu_count(), "load_average": os.getloadavg()[0]}
+    rows, told = Rows(), {"cores": os.cpu_count(), "load_average": os.getloadavg()[0],
+                           "built": {"pgo": commit_of(build), "release": commit_of(release)}}
     directory = tempfile.mkdtemp(prefix="tollgate-targets-", dir=arguments.scratch)
     try:
         told["versions"] = compared(rows, build, arguments)["versions"]
@@ -164,6 +200,8 @@ def main():
         idle(rows, release, directory)
         resident(rows, release, directory)
         settled(rows, release, directory)
+        beside_settlement(rows, release)
+        beside_changes(rows, release)
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         sys.exit(f"the benchmark stopped: {error}\nlogs: {directory}")
     with open(f"{ROOT}/build/bench/targets.json", "w") as file:
