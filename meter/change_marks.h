@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cstdint>
 
 #include "base/pages.h"
@@ -20,11 +21,35 @@ namespace tollgate::meter {
 // without a full fence: the look may come before the count is visible to others, find the mark that the collector is
 // about to take, and leave none. It costs a store into a line that no other worker writes: each has marks of its own.
 class ChangeMarks {
+  using Mark = std::atomic<std::uint8_t>;  // set by one worker, taken by the collector
+  static_assert(sizeof(Mark) == 1 && Mark::is_always_lock_free);
+
  public:
+  // The marks as whoever counts sets them: by the element's address, in a shift and an addition, since each count asks.
+  template <class Element>
+  class Of {
+   public:
+    Of(ChangeMarks& marks, const Element* first) noexcept
+        : base_(reinterpret_cast<std::uintptr_t>(marks.marks_) - place_of(first)) {}
+
+    // Any thread that has just written the element; one at a time, or the line is contended.
+    void set(const Element& element) const noexcept {
+      reinterpret_cast<Mark*>(base_ + place_of(&element))->store(1, std::memory_order_release);
+    }
+
+   private:
+    static_assert(std::has_single_bit(sizeof(Element)));
+    static std::uintptr_t place_of(const Element* element) noexcept {
+      return reinterpret_cast<std::uintptr_t>(element) / sizeof(Element);
+    }
+
+    std::uintptr_t base_;  // the mark of an element at address 0
+  };
+
   // For so many slots; memory is taken for those that are marked, in small pages. Throws std::bad_alloc.
   explicit ChangeMarks(std::uint32_t slots) : pages_((slots | 7U) + 1), marks_(static_cast<Mark*>(pages_.data())) {}
 
-  // Any thread that has just written the slot of that index; one at a time, or the line is contended.
+  // The same by the slot's index.
   void set(std::size_t index) noexcept { marks_[index].store(1, std::memory_order_release); }
 
   // The collector: takes the marks of the first `slots` slots and visits the index of each. What a visit throws comes
@@ -54,10 +79,6 @@ class ChangeMarks {
       throw;
     }
   }
-
-  // Set by one worker, taken by the collector.
-  using Mark = std::atomic<std::uint8_t>;
-  static_assert(sizeof(Mark) == 1 && Mark::is_always_lock_free);
 
   Pages pages_;
   Mark* marks_;

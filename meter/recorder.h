@@ -16,7 +16,7 @@ enum class Outcome : std::uint8_t { succeeded, failed };
 
 class Recorder {
  public:
-  explicit Recorder(Journal& journal) : journal_(journal), slots_(journal.slots()), marks_(journal.add_marks()) {}
+  explicit Recorder(Journal& journal) : journal_(journal), marks_(journal.add_marks(), journal.slots()) {}
 
   // The slot for calls of `subscription` admitted in `hour`, or nullptr: the journal is full, refuse the call.
   // A clock that steps back keeps counting into the later hour, since slots of hours gone by may be recycled.
@@ -74,13 +74,12 @@ class Recorder {
   };
 
   // After the count: see ChangeMarks.
-  void mark(const Slot& slot) noexcept { marks_.set(static_cast<std::size_t>(&slot - slots_)); }
+  void mark(const Slot& slot) noexcept { marks_.set(slot); }
 
   void grow(std::uint32_t subscription) { current_.resize(std::size_t{subscription} * 2 + 64); }
 
   Journal& journal_;
-  const Slot* const slots_;
-  ChangeMarks& marks_;  // of this worker alone
+  const ChangeMarks::Of<Slot> marks_;  // of this worker alone
   // Written by this worker, read by the collector before it recycles. Release/acquire: whoever sees the later hour
   // sees the calls that were begun before it, and so that their slots are still open.
   std::atomic<std::int32_t> latest_{0};

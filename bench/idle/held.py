@@ -89,8 +89,7 @@ class Gateway:
         return int(self.server.metric("tollgate_client_connections"))
 
     def calls_beside(self, seconds=5):
-        """Asleep between two calls: who spins on the core that the model has, too, measures when the model gets its turn."""
-        return paced(self.build, self.server.port, f"/{SERVICE}", self.keys_file, 8, seconds, rate=PACE, spin=False)
+        return paced(self.build, self.server.port, f"/{SERVICE}", self.keys_file, 8, seconds, rate=PACE)
 
     def cpu_share(self, seconds=3):
         before = self.server.cpu_ns()

@@ -63,8 +63,11 @@ def show(text):
     return f"{text['median']:.3f} ({text['min']:.3f}..{text['max']:.3f})"
 
 
-def paced(build, port, path, keys_file, connections, seconds, body_bytes=1024, rate=2000, cores=LOAD_CORE, spin=True):
-    """An open loop at a fixed rate. What was not answered with 2xx is in the result's `errors`."""
+def paced(build, port, path, keys_file, connections, seconds, body_bytes=1024, rate=2000, cores=LOAD_CORE, spin=False):
+    """An open loop at a fixed rate. What was not answered with 2xx is in the result's `errors`.
+
+    Asleep between two calls: a sender that spins takes a whole core, and keeps the model on it from its turn.
+    """
     done = subprocess.run(
         ["taskset", "-c", str(cores), f"{build}/bench/load/paced_load", "--host", "127.0.0.1", "--port", str(port), "--path",
          path, "--keys-file", keys_file, "--connections", str(connections), "--body-bytes", str(body_bytes), "--rate", str(rate),

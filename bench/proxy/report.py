@@ -25,6 +25,11 @@ def table(report):
     for regime in report["regimes"].values():
         cells = [figure(regime["rows"][name]) if name in regime["rows"] else "" for name in names]
         lines.append(f"| {regime['what']} | " + " | ".join(cells) + " |")
+    lines += ["", "The slowest hundredth of all requests took at least, us, medians (as fast as it goes unless a rate is named):", "",
+              "| regime | " + " | ".join(name.replace("_", " ") for name in names) + " |", "|---" * (len(names) + 1) + "|"]
+    for regime in report["regimes"].values():
+        cells = [f"{median(row['p99_us'] for row in regime['rows'][name]):.0f}" if name in regime["rows"] else "" for name in names]
+        lines.append(f"| {regime['what']} | " + " | ".join(cells) + " |")
     lines += ["", "| target | goal | measured: median of the rounds' ratios (least to greatest) | |", "|---|---|---|---|"]
     for target in report["targets"]:
         sign = "<=" if target["most"] else ">="

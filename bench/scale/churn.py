@@ -179,7 +179,7 @@ def run(build, directory, arguments, report):
 
         def calls():
             result = paced(build, server.port, f"/{SERVICE}", keys_file, CONNECTIONS, arguments.seconds, rate=RATE,
-                           cores=ALL_CORES, spin=False)
+                           cores=ALL_CORES)
             if result["errors"]:
                 raise RuntimeError(f"calls beside the changes failed: {result}")
             return result

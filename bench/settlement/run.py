@@ -24,6 +24,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "proxy"))
 import servers  # noqa: E402  (the folder beside this one)
+from machine import paced  # noqa: E402
 
 STARTED_AT = "2021-08-25T10:30:00+08:00"  # in the hour that settlement_bench fills
 SETTLED_AT = "2021-08-25T11:00:00+08:00"
@@ -109,12 +110,7 @@ class Patient(servers.Admin):
 
 
 def load(build, gateway, rate, seconds):
-    done = subprocess.run([f"{build}/bench/load/paced_load", "--host", "127.0.0.1", "--port", str(gateway.server.port), "--path",
-                           "/service-0", "--keys-file", gateway.keys_file, "--connections", "32", "--rate", str(rate),
-                           "--seconds", str(seconds)], capture_output=True, text=True, timeout=seconds + 120)
-    if done.returncode != 0:
-        raise RuntimeError(f"the load failed: {done.stdout} {done.stderr}")
-    return json.loads(done.stdout)
+    return paced(build, gateway.server.port, "/service-0", gateway.keys_file, CALLERS, seconds, rate=rate, cores=ALL_CORES)
 
 
 def medians(name, windows):
