@@ -172,7 +172,7 @@ def page(rows, report):
              + "; ".join(f"{name}: {text}" for name, text in report["versions"].items()) + ". "
              f"What is compared with others is the build laid out by a profile, of {report['built']['pgo']}; all else the release, of {report['built']['release']}.",
              "Medians (least to greatest): of ratios within each round where another is named, which [proxy.md](proxy.md) shows in full, else of repetitions. "
-             "(Refusals and changes: each round against the median of the others.)", "",
+             "(Changes: each round against the median of those without.)", "",
              "| target | against | goal | measured | |", "|---|---|---|---|---|"]
     for row in rows.all:
         lines.append(f"| {row['target']} | {row['against']} | {'<=' if row['most'] else '>='} {row['goal']:g} | {rows.figures(row)} | "
