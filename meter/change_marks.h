@@ -34,6 +34,7 @@ class ChangeMarks {
 
     // Any thread that has just written the element; one at a time, or the line is contended.
     void set(const Element& element) const noexcept {
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): the two arrays are no one object that a pointer could go through
       reinterpret_cast<Mark*>(base_ + place_of(&element))->store(1, std::memory_order_release);
     }
 

@@ -37,7 +37,7 @@ struct Plan {
   long seconds = 5;
   // The last millisecond before a request is due: awake, which is exact and wants a core of its own, or asleep, which
   // is late by some microseconds and leaves the core to whoever else is measured on it.
-  bool spin = true;
+  bool spin = false;
   // Calls still waiting for a free connection when the time is over are not sent: an offer beyond what can be taken.
   bool overload = false;
 };
@@ -218,7 +218,7 @@ int main(int count, char** arguments) {
     if (!parse(count, arguments, plan)) {
       std::fputs(
           "usage: paced_load --host A --port P [--path /] [--keys-file F] [--connections 64] [--body-bytes 1024]"
-          " [--rate 2000] [--seconds 5] [--spin 1] [--overload 0]\n",
+          " [--rate 2000] [--seconds 5] [--spin 0] [--overload 0]\n",
           stderr);
       return 2;
     }

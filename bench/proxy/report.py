@@ -16,7 +16,7 @@ def figure(rows, name="us"):
 
 def table(report):
     versions = report["versions"]
-    lines = [f"Made by `./dev bench proxy --publish`: {report['rounds']} rounds of {report['seconds']} s in random order (seed {report['seed']}), "
+    lines = [f"Made by `./dev bench proxy --publish`: {report['rounds']} rounds of {report['seconds']} s (paced three, 100,000 keys four times as long) in random order (seed {report['seed']}), "
              f"congestion control {report['congestion_control']}; " + "; ".join(f"{name}: {text}" for name, text in versions.items()) + ".",
              f"Two equal relays differed by {ratio(report['resolution'])}: less is no difference.", "",
              "CPU time of the proxy per request, us, median (least to greatest):", ""]

@@ -226,7 +226,7 @@ def parse_arguments():
     parser.add_argument("--only", help="comma list of " + ", ".join(ALL))
     parser.add_argument("--regimes", default=",".join(DEFAULT_REGIMES), help="comma list of " + ", ".join(REGIMES) + ", or all")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3, help="of load per measurement")
+    parser.add_argument("--seconds", type=int, default=3, help="of load per measurement; some regimes take a multiple")
     parser.add_argument("--publish", action="store_true", help="table and chart to docs/benchmarks, too")
     parser.add_argument("--seed", type=int, default=None, help="of the order within the rounds; printed")
     arguments = parser.parse_args()

@@ -110,7 +110,10 @@ class Patient(servers.Admin):
 
 
 def load(build, gateway, rate, seconds):
-    return paced(build, gateway.server.port, "/service-0", gateway.keys_file, CALLERS, seconds, rate=rate, cores=ALL_CORES)
+    result = paced(build, gateway.server.port, "/service-0", gateway.keys_file, CALLERS, seconds, rate=rate, cores=ALL_CORES)
+    if result["errors"]:
+        raise RuntimeError(f"calls failed: {result}")
+    return result
 
 
 def medians(name, windows):

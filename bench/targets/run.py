@@ -185,7 +185,7 @@ def main():
     parser.add_argument("--build", default=f"{ROOT}/build/pgo", help="what is compared with the others")
     parser.add_argument("--release", default=f"{ROOT}/build/release", help="what all else is measured of")
     parser.add_argument("--rounds", type=int, default=5, help="of the comparison")
-    parser.add_argument("--seconds", type=int, default=2, help="of load per measurement of the comparison")
+    parser.add_argument("--seconds", type=int, default=2, help="of load per measurement of the comparison; some regimes take a multiple")
     parser.add_argument("--publish", action="store_true", help="tables and chart to docs/benchmarks, too")
     parser.add_argument("--scratch", help="where stores are made: a real disk; the system's temporary folder otherwise")
     arguments = parser.parse_args()

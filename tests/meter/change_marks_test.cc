@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <deque>
 #include <new>
@@ -31,6 +32,21 @@ TEST(ChangeMarks, AreTakenOnceEach) {
   EXPECT_TRUE(taken(marks, 1000).empty());
   marks.set(8);
   EXPECT_EQ(taken(marks, 1000), std::vector<std::uint32_t>{8});
+}
+
+TEST(ChangeMarks, AreFoundByTheElementsAddress) {
+  struct Element {
+    std::array<char, 64> bytes;
+  };
+  // The array need not begin at a multiple of its elements' size.
+  std::array<Element, 101> memory{};
+  for (const std::size_t offset : {0, 1, 63}) {
+    const auto* const elements = reinterpret_cast<const Element*>(memory[0].bytes.data() + offset);
+    ChangeMarks marks(100);
+    const ChangeMarks::Of<Element> own(marks, elements);
+    for (const std::size_t index : {0, 1, 50, 99}) own.set(elements[index]);
+    EXPECT_EQ(taken(marks, 100), (std::vector<std::uint32_t>{0, 1, 50, 99})) << offset;
+  }
 }
 
 TEST(ChangeMarks, HaveAPlaceForTheLastSlot) {
