@@ -68,7 +68,8 @@ class Tally {
 
   Words words_{};
 };
-static_assert(sizeof(Tally) == 16 && alignof(Tally) == 16);
+static_assert(sizeof(Tally) == 16);
+static_assert(alignof(Tally) == 16);
 
 struct alignas(64) Slot {
   std::uint32_t subscription = 0;
