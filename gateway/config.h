@@ -51,9 +51,9 @@ struct TimeoutsConfig {                           // milliseconds; 1 to 86,400,0
 
 struct UpstreamsConfig {
   std::int64_t idle_connections_max = 1024;  // per upstream and worker thread; 0 to 10,000
-  std::int64_t idle_ms = 50'000;            // an idle upstream connection is closed after this
-  std::int64_t eject_after_failures = 3;    // consecutive; 1 to 1000
-  std::int64_t eject_ms = 1'000;            // first ejection; doubled each time up to eject_ms_max
+  std::int64_t idle_ms = 50'000;             // an idle upstream connection is closed after this
+  std::int64_t eject_after_failures = 3;     // consecutive; 1 to 1000
+  std::int64_t eject_ms = 1'000;             // first ejection; doubled each time up to eject_ms_max
   std::int64_t eject_ms_max = 30'000;
 };
 

@@ -111,7 +111,8 @@ const std::vector<ConfigKey> kKeys = {
     {"limits.key_failures_per_address_max", whole<&C::limits, &L::key_failures_per_address_max>(0, 65'534),
      "Invalid keys from one address in a minute; more get 429 and a close. A valid key always works. 0: no limit."},
     {"limits.overload_lag_ms", whole<&C::limits, &L::overload_lag_ms>(0, 60'000),
-     "A worker whose event loop is later than this refuses free calls, and paid ones at four times it; from a twentieth "
+     "A worker whose event loop is later than this refuses free calls, and paid ones at four times it; from a "
+     "twentieth "
      "of it on, who was refused is read again after a pause. 0: never."},
     {"limits.buffer_bytes_max", whole<&C::limits, &L::buffer_bytes_max>(0, kTiB),
      "Memory of all calls' buffers together. Beyond it new calls get 503, free ones from three quarters on. 0: no "

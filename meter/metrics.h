@@ -81,9 +81,9 @@ struct WorkerCells {
   Cell access_log_left_out;  // lines of refusals beyond what a second may have
   Cell key_failures;
   Cell refused_held_back;  // pauses of connections after a refusal
-  Cell log_left_out;  // lines of the process's log about single calls and connections
-  Cell loop_lag_ns;   // a gauge
-  Cell buffer_bytes;  // held by calls: goes up and down
+  Cell log_left_out;       // lines of the process's log about single calls and connections
+  Cell loop_lag_ns;        // a gauge
+  Cell buffer_bytes;       // held by calls: goes up and down
 };
 
 // A gauge or counter that is read when scraped, from wherever the truth is.
