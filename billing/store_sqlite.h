@@ -267,11 +267,14 @@ class SqliteStore final : public Store {
   void write_settlements();
   void write_balances();
   void roll_back(bool outermost) noexcept;
+  const std::string& model_of(const std::string& service);  // "": there is no such service
 
   FolderLock lock_;  // first: given up last
   Waiting waiting_;
   SQLite::Database database_;
   std::unordered_map<const char*, SQLite::Statement> statements_;
+  // Of services that settlements asked for: forgotten when one is put, and when what was put is taken back.
+  std::unordered_map<std::string, std::string> models_;
   StatementHook hook_;
   int depth_ = 0;  // of nested transactions
   Durability durability_ = Durability::at_once;

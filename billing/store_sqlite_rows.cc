@@ -157,6 +157,7 @@ std::optional<ServiceRow> SqliteStore::find_service(std::string_view id) {
 }
 
 void SqliteStore::put_service(const ServiceRow& row) {
+  models_.clear();
   Query query(
       prepared("INSERT INTO services (id, model, definition, removed_at) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
                "model = excluded.model, definition = excluded.definition, removed_at = excluded.removed_at"));

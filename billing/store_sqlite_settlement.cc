@@ -49,18 +49,28 @@ std::string SqliteStore::account_of(std::uint32_t subscription) {
   return query.text();
 }
 
+// A settlement asks it of each subscription, and there are few services.
+const std::string& SqliteStore::model_of(const std::string& service) {
+  const auto [found, fresh] = models_.try_emplace(service);
+  if (fresh) {
+    Query query(prepared_apart("SELECT model FROM services WHERE id = ?"));
+    if (query.bind(service).step()) found->second = query.text();
+  }
+  return found->second;
+}
+
 // '+' keeps SQLite from the index of all open hours: one account has few, found by its subscriptions, which come by
 // service from their index.
 std::vector<OpenUsage> SqliteStore::open_usage_of(std::string_view account, Hour until, Month month) {
   if (waiting_.accounts.contains(account)) write_waiting();
   Query query(
-      prepared_apart("SELECT u.hour, s.number, s.service, s.plan, coalesce(v.model, ''), s.call_remainder, "
+      prepared_apart("SELECT u.hour, s.number, s.service, s.plan, s.call_remainder, "
                      "s.number IN (SELECT subscription FROM migrations), "
                      "s.number IN (SELECT subscription FROM packages), "
                      "s.number IN (SELECT subscription FROM count_packs), coalesce(m.tier_points, 0), "
                      "u.free_points - u.settled_free, u.billable_points - u.settled_billable, "
                      "u.calls_unmetered - u.settled_unmetered, u.revision FROM subscriptions s "
-                     "CROSS JOIN usage_hours u ON u.subscription = s.number LEFT JOIN services v ON v.id = s.service "
+                     "CROSS JOIN usage_hours u ON u.subscription = s.number "
                      "LEFT JOIN subscription_months m ON m.month = ?3 AND m.subscription = s.number "
                      "WHERE s.account = ?1 AND +u.open = 1 "
                      "AND u.hour >= (SELECT min(hour) FROM usage_hours WHERE open = 1) AND u.hour <= ?2"));
@@ -72,7 +82,7 @@ std::vector<OpenUsage> SqliteStore::open_usage_of(std::string_view account, Hour
     row.key.subscription = static_cast<std::uint32_t>(query.integer());
     row.service = query.text();
     row.plan = query.text();
-    row.model = query.text();
+    row.model = model_of(row.service);
     row.call_remainder = query.integer();
     row.migrated = query.integer() != 0;
     row.has_packages = query.integer() != 0;

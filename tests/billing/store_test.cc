@@ -106,6 +106,21 @@ TEST_F(StoreTest, WritesGoThroughAWriteAheadLogThatIsSharedWithNobody) {
   EXPECT_FALSE(std::filesystem::exists(database() + "-shm"));
 }
 
+TEST_F(StoreTest, ANewFileHasPagesOf8KiBAndAnOlderOneKeepsItsOwn) {
+  const auto page_size = [&] {
+    close();
+    return SQLite::Database(database(), SQLite::OPEN_READWRITE).execAndGet("PRAGMA page_size").getInt();
+  };
+  EXPECT_EQ(page_size(), 8192);
+  {
+    SQLite::Database older(database(), SQLite::OPEN_READWRITE);
+    older.exec("PRAGMA journal_mode = DELETE; PRAGMA page_size = 4096; VACUUM");
+  }
+  reopen();
+  make_acme(true);
+  EXPECT_EQ(page_size(), 4096);
+}
+
 TEST_F(StoreTest, ANewerSchemaIsRefusedAndLeftAlone) {
   close();
   {

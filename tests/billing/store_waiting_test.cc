@@ -133,6 +133,27 @@ TEST_F(WaitingRows, RevisionsThatAreWrittenTogetherAddUp) {
   in_transaction([&] { EXPECT_FALSE(store->oldest_open_hour().has_value()); });
 }
 
+TEST_F(WaitingRows, OpenUsageHasTheModelThatItsServiceHasNow) {
+  const auto model = [&] { return store->open_usage_of("acme", hour, month_of(hour)).at(0).model; };
+  const auto change_to = [&](const char* other) {
+    auto row = store->find_service("cut").value();
+    row.model = other;
+    store->put_service(row);
+  };
+  in_transaction([&] {
+    EXPECT_EQ(model(), store->find_service("cut")->model);
+    change_to("another");
+    EXPECT_EQ(model(), "another");
+    const auto part = store->transaction([&]() -> Result<void> {
+      change_to("taken back");
+      EXPECT_EQ(model(), "taken back");
+      return Fault{};
+    });
+    EXPECT_TRUE(part.has_error());
+    EXPECT_EQ(model(), "another");
+  });
+}
+
 TEST_F(WaitingRows, AnHourThatWaitsIsNotOpen) {
   in_transaction([&] {
     settle(1, 1'000);
