@@ -71,7 +71,8 @@ Result<void> make_private_file(const std::string& path) {
 // Pages of 8 KiB, of a new file; one that was made with 4 KiB keeps them. A settlement of very many takes 0.92 to 0.95
 // of the time, a commit of a few scattered rows 1.1 of it (docs/performance.md).
 constexpr const char* kPragmas =
-    "PRAGMA page_size = 8192; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+    "PRAGMA page_size = 8192;"
+    "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
     "PRAGMA recursive_triggers = ON; PRAGMA trusted_schema = OFF;"
     // A settlement goes through the tables of an hour once, in order; what it comes back to are the inner pages and
     // the accounts.

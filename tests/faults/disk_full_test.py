@@ -113,7 +113,7 @@ class UnderLoad(unittest.TestCase):
 
     @row("disk full under load (tmpfs)", few=2, full=20)
     def test_tmpfs(self, rounds):
-        return self.fill(rounds, tmpfs(self, 6 * MIB))
+        return self.fill(rounds, tmpfs(self, 12 * MIB))  # the log takes 8 of it before it is copied
 
     @row("disk full under load (ext4)", few=2, full=20)
     def test_ext4(self, rounds):
